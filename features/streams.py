@@ -1,0 +1,127 @@
+"""The rows the kernel sees: each stream one SQL query over the warehouse, with the OneID and what was known when.
+
+Every row carries ``entity`` (the OneID), ``time`` (business time) and the span ``[usable_from, usable_to)`` of cutoffs
+at which this version of it, seen under this OneID and with these attributes, was what the business knew. All three are
+microseconds since 1970, UTC. A row whose link, category or zone changed later appears once for each span.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ["FOREVER", "NEVER", "STREAMS", "Rows", "read"]
+
+NEVER = -(2**62)
+FOREVER = 2**62
+"""Ends of an open span of cutoffs, microseconds."""
+
+Rows = dict[str, pa.Table]
+"""Stream name -> rows."""
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Where a stream's rows come from: a canonical table, its time, the columns it adds and the spans it is cut by."""
+
+    table: str
+    time: str
+    columns: str = ""
+    spans: tuple[str, ...] = ()
+    where: str = "true"
+
+
+_LINES = """
+    f.source || '|' || f.order_id AS order_id, f.line_id, f.kind, f.source || '|' || f.product_id AS product,
+    category_spans.value AS category, f.channel, coalesce(zone_spans.value, store_spans.value) AS zone,
+    CAST(f.net_amount * 100 AS BIGINT) AS net, CAST(f.gross_amount * 100 AS BIGINT) AS gross,
+    CAST(f.discount_amount * 100 AS BIGINT) AS discount, CAST(f.quantity * 1000 AS BIGINT) AS quantity
+"""
+_TICKETS = "f.source || '|' || f.ticket_id AS id, f.kind, epoch_us(f.rated_at) AS rated_at, f.csat"
+_CONTACTS = "f.purpose, f.status, epoch_us(f.opened_at) AS opened_at, epoch_us(f.clicked_at) AS clicked_at"
+
+STREAMS: dict[str, tuple[_Stream, ...]] = {
+    "lines": (_Stream("order_lines", "paid_at", _LINES, ("category", "zone", "store")),),
+    "events": (_Stream("events", "at", "f.kind"),),
+    "tickets": (_Stream("tickets", "opened_at", _TICKETS),),
+    "contacts": (_Stream("contacts", "sent_at", _CONTACTS),),
+    # whoever has any usable row is a known customer
+    "presence": (
+        _Stream("customers", "registered_at"),
+        _Stream("identifiers", "first_seen_at"),
+        _Stream("feedback", "at"),
+        _Stream("exposures", "at"),
+        _Stream("consents", "at"),
+    ),
+}
+
+# name -> (table, key columns, value): attributes that a row is seen with, as known at the cutoff
+_ATTRIBUTES = {
+    "link": ("links", "customer_id", "one_id"),
+    "category": ("products", "product_id", "category_1"),
+    "zone": ("customers", "customer_id", "timezone"),
+    "store": ("stores", "store_id", "timezone"),
+}
+
+
+def read(
+    connection: duckdb.DuckDBPyConnection, cutoffs: NDArray[np.int64], *, part: int = 0, parts: int = 1
+) -> Rows:
+    """Read the rows that any of the cutoffs could use, of one partition of the customers.
+
+    Parameters
+    ----------
+    cutoffs
+        Microseconds since 1970, UTC.
+    part, parts
+        Which of how many partitions; a customer's rows are always in the same one.
+    """
+    last = int(cutoffs.max())
+    spans = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in _ATTRIBUTES)
+    rows = {}
+    for name, sources in STREAMS.items():
+        queries = " UNION ALL ".join(_query(source, last, part, parts) for source in sources)
+        rows[name] = connection.sql(f"WITH {spans} {queries}").to_arrow_table()
+    return rows
+
+
+def _spans(name: str) -> str:
+    """SQL for the value of an attribute over all time: its versions, and null in the gaps between them."""
+    table, key, value = _ATTRIBUTES[name]
+    return f"""
+        WITH versions AS (
+            SELECT source, {key}, {value} AS value, epoch_us(known_at) AS since,
+                   coalesce(epoch_us(superseded_at), {FOREVER}) AS until FROM {table}),
+        gaps AS (
+            SELECT source, {key}, NULL AS value,
+                   coalesce(lag(until) OVER (PARTITION BY source, {key} ORDER BY since), {NEVER}) AS since,
+                   since AS until FROM versions
+            UNION ALL SELECT source, {key}, NULL, max(until), {FOREVER} FROM versions GROUP BY source, {key})
+        SELECT * FROM versions UNION ALL SELECT * FROM gaps WHERE since < until
+    """
+
+
+def _query(stream: _Stream, last: int, part: int, parts: int) -> str:
+    spans = ("link", *stream.spans)
+    since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
+    until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
+    joins = " ".join(
+        f"LEFT JOIN {name}_spans ON f.source = {name}_spans.source AND f.{_ATTRIBUTES[name][1]} = "
+        f"{name}_spans.{_ATTRIBUTES[name][1]}"
+        for name in spans
+    )
+    own_id = "CASE WHEN f.source = 'main' THEN f.customer_id ELSE f.source || ':' || f.customer_id END"
+    return f"""
+        SELECT * FROM (
+            SELECT coalesce(link_spans.value, {own_id}) AS entity,
+                   coalesce(epoch_us(f."{stream.time}"), {NEVER}) AS time,
+                   greatest(epoch_us(f.known_at), {since}) AS usable_from,
+                   least(coalesce(epoch_us(f.superseded_at), {FOREVER}), {until}) AS usable_to
+                   {"," + stream.columns if stream.columns else ""}
+            FROM {stream.table} f {joins}
+            WHERE f.customer_id IS NOT NULL)
+        WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to
+          {f"AND hash(entity) % {parts} = {part}" if parts > 1 else ""}
+    """

@@ -1,0 +1,1 @@
+"""Scores, rules, lists, and the one command."""

@@ -1,0 +1,1 @@
+"""How models are made and judged. Importing the room imports nothing heavy."""

@@ -1,0 +1,164 @@
+"""Runs and models in MLflow: the only file that knows it. A model is its folder of text files; nothing is pickled."""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from features.errors import ModelError
+from training.predict import ChurnModel, load_model, save_model
+
+__all__ = ["CHALLENGER", "CHAMPION", "Registered", "Registry", "churn_name"]
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model and where it came from."""
+
+    model: ChurnModel
+    name: str
+    version: str
+    run_id: str
+
+
+def churn_name(warehouse_id: str) -> str:
+    """Return the registered name of a warehouse's churn model."""
+    return f"patron-churn-{warehouse_id}"
+
+
+class Registry:
+    """The MLflow store that ``MLFLOW_TRACKING_URI`` names, or else a SQLite file in the given folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``mlflow.db`` and ``mlartifacts/`` when the variable is not set.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        for noisy in ("alembic", "mlflow"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        self._artifacts = (folder / "mlartifacts").absolute()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        with _quiet():
+            self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def log(
+        self,
+        name: str,
+        model: ChurnModel,
+        *,
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        pictures: Sequence[Path],
+    ) -> Registered:
+        """Log a run, register its model, and make it champion if it is the first, challenger otherwise.
+
+        Parameters
+        ----------
+        pictures
+            Files logged beside the model.
+        """
+        with _quiet():
+            run_id = self._client.create_run(self._experiment(name), tags=dict(tags)).info.run_id
+            for key, value in parameters.items():
+                self._client.log_param(run_id, key, value)
+            for key, number in metrics.items():
+                self._client.log_metric(run_id, key, number)
+            with tempfile.TemporaryDirectory() as scratch:
+                save_model(model, Path(scratch))
+                self._client.log_artifacts(run_id, scratch, "model")
+            for picture in pictures:
+                self._client.log_artifact(run_id, str(picture), "pictures")
+            self._client.set_terminated(run_id)
+            version = self._register(name, run_id)
+        return Registered(model, name, version, run_id)
+
+    def get(self, name: str, which: str, as_of: pd.Timestamp) -> Registered:
+        """Return a registered model that may score as of this instant.
+
+        Parameters
+        ----------
+        which
+            ``champion``, ``challenger``, ``latest`` or a version number.
+
+        Raises
+        ------
+        ModelError
+            No such model, or one that has seen data at or after ``as_of``.
+        """
+        with _quiet():
+            version = self._version(name, which)
+            run_id = str(version.run_id)
+            folder = Path(self._client.download_artifacts(run_id, "model", tempfile.mkdtemp()))
+        model = load_model(folder)
+        trained = pd.Timestamp(model.card.as_of)
+        if trained > as_of:
+            raise ModelError(
+                f"{name} version {version.version} was trained as of {trained}, later than the as-of {as_of}: it has seen "
+                "what it would predict. Choose an older version with --model, or a later --as-of."
+            )
+        return Registered(model, name, str(version.version), run_id)
+
+    def promote(self, name: str, which: str) -> str:
+        """Make a version the champion and return its number."""
+        with _quiet():
+            version = str(self._version(name, which).version)
+            self._client.set_registered_model_alias(name, CHAMPION, version)
+        return version
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        # a tracking server decides itself where artifacts go
+        location = None if "MLFLOW_TRACKING_URI" in os.environ else (self._artifacts / name).as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))
+
+    def _register(self, name: str, run_id: str) -> str:
+        try:
+            self._client.create_registered_model(name)
+            alias = CHAMPION
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            alias = CHALLENGER
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
+        version = str(self._client.create_model_version(name, source, run_id).version)
+        self._client.set_registered_model_alias(name, alias, version)
+        return version
+
+    def _version(self, name: str, which: str) -> ModelVersion:
+        try:
+            if which == "latest":
+                versions = self._client.search_model_versions(f"name = '{name}'")
+                return max(versions, key=lambda version: int(version.version))
+            if which.isdecimal():
+                return self._client.get_model_version(name, which)
+            return self._client.get_model_version_by_alias(name, which)
+        except (MlflowException, ValueError) as problem:
+            raise ModelError(
+                f"no model {name} {which!r} in {self.uri}: train one with `patron train`, or choose champion, challenger, "
+                "latest or a version number with --model"
+            ) from problem
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MLflow's own deprecations out of the user's sight."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

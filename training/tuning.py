@@ -1,0 +1,71 @@
+"""Hyperparameters by Optuna: logloss of the forward predictions, seeded, bad trials pruned."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import optuna
+
+from training.calibration import expit
+from training.churn import PARAMETERS, TREE_WEIGHT, Prepared, fold_predictions
+from training.metrics import log_loss
+
+__all__ = ["tune"]
+
+Progress = Callable[[int, int, float], None]
+
+
+def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> dict[str, float | int]:
+    """Search around the default parameters, which are the first trial.
+
+    Parameters
+    ----------
+    progress
+        Called with the trials done, the trials in all and the best logloss so far.
+
+    Returns
+    -------
+    dict
+        Parameters as ``training.churn.PARAMETERS``.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(seed=int(PARAMETERS["seed"])),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+    )
+    study.enqueue_trial({name: value for name, value in PARAMETERS.items() if name != "seed"})
+
+    def objective(trial: optuna.Trial) -> float:
+        return _objective(trial, prepared)
+
+    def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if progress is not None:
+            progress(trial.number + 1, trials, study.best_value)
+
+    study.optimize(objective, n_trials=trials, callbacks=[report])
+    return {**PARAMETERS, **study.best_params}
+
+
+def _objective(trial: optuna.Trial, prepared: Prepared) -> float:
+    parameters = _suggest(trial)
+    losses = []
+    for step, (rows, trees) in enumerate(fold_predictions(prepared, parameters)):
+        probability = expit(prepared.start[rows] + TREE_WEIGHT * trees)
+        losses.append(log_loss(prepared.panel.y[rows], probability))
+        trial.report(float(np.mean(losses)), step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return float(np.mean(losses))
+
+
+def _suggest(trial: optuna.Trial) -> Mapping[str, float | int]:
+    return {
+        **PARAMETERS,
+        "num_boost_round": trial.suggest_int("num_boost_round", 40, 400, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 4, 31, log=True),
+        "min_share_in_leaf": trial.suggest_float("min_share_in_leaf", 0.002, 0.05, log=True),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.4, 1.0),
+    }
