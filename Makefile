@@ -26,7 +26,7 @@ endef
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## simulate a retailer and take it from raw orders to a weekly list, into out/
+demo: $(STAMP) ## a made-up retailer, from its tables to a model and the weekly list, into out/
 	$(BIN)/patron demo --out $(OUT)
 
 test: $(STAMP) ## run every test but the slow ones

@@ -80,6 +80,9 @@ _WORDS = {
     "id": "text",
     "text": "text",
 }
+_ROW = "incoming_row"
+"""What a row as it came is called in SQL: a name that no export's column has."""
+
 SYSTEM_COLUMNS = (Column("known_at", "time", required=False), Column("superseded_at", "time", required=False))
 
 
@@ -105,14 +108,14 @@ def stage(
     _require_columns(table, found)
     columns = [*table.columns, *SYSTEM_COLUMNS]
     casts = ",\n".join(f'{_cast(table, column, found)} AS "{column.name}"' for column in columns)
-    origin = "CAST(i.origin AS VARCHAR)" if "origin" in found else "CAST(NULL AS VARCHAR)"
-    own_source = f"coalesce(CAST(i.source AS VARCHAR), '{source}')" if "source" in found else f"'{source}'"
+    origin = f"CAST({_ROW}.origin AS VARCHAR)" if "origin" in found else "CAST(NULL AS VARCHAR)"
+    own_source = f"coalesce(CAST({_ROW}.source AS VARCHAR), '{source}')" if "source" in found else f"'{source}'"
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged AS
-        WITH numbered AS (SELECT row_number() OVER () AS row_number, i FROM "{incoming}" i),
-        typed AS (SELECT row_number, i, {own_source} AS source, {origin} AS origin, {casts} FROM numbered),
+        WITH numbered AS (SELECT row_number() OVER () AS row_number, {_ROW} FROM "{incoming}" {_ROW}),
+        typed AS (SELECT row_number, {_ROW}, {own_source} AS source, {origin} AS origin, {casts} FROM numbered),
         judged AS (SELECT *, nullif(concat_ws('; ', {_rules(columns, found, currency)}), '') AS broken FROM typed)
-        SELECT * EXCLUDE (i), CASE WHEN broken IS NOT NULL THEN CAST(to_json(i) AS VARCHAR) END AS raw FROM judged
+        SELECT * EXCLUDE ({_ROW}), CASE WHEN broken IS NOT NULL THEN CAST(to_json({_ROW}) AS VARCHAR) END AS raw FROM judged
     """)
 
 
@@ -143,7 +146,7 @@ def _cast(table: Table, column: Column, found: dict[str, str]) -> str:
             f"{table.name}.{column.name} is stored as {found[column.name]}, which cannot be read as "
             f"{_WORDS[column.type]}: write it as {target}."
         )
-    return _READERS[column.type](f'i."{column.name}"', family)
+    return _READERS[column.type](f'{_ROW}."{column.name}"', family)
 
 
 def _id(value: str, family: str) -> str:
@@ -205,7 +208,7 @@ def _rules(columns: list[Column], found: dict[str, str], currency: str) -> str:
     for column in columns:
         name = column.name
         if name in found:
-            given = f'i."{name}"'
+            given = f'{_ROW}."{name}"'
             empty = f"CAST({given} AS VARCHAR) = ''" if found[name] == "VARCHAR" else "false"
             unread = f'"{name}" IS NULL AND {given} IS NOT NULL AND NOT {empty}'
             rules.append((f"{name} cannot be read as {_WORDS[column.type]}", unread))

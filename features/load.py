@@ -239,8 +239,9 @@ def _insert(
     received = f"TIMESTAMP '{arrival.received_at}'"
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE arrived AS
-        SELECT s.*, held.last_known_at FROM staged s
-        LEFT JOIN (SELECT {keys}, max(known_at) AS last_known_at FROM {table.name} GROUP BY {keys}) held
+        SELECT s.*, held.last_known_at, held.instants FROM staged s
+        LEFT JOIN (SELECT {keys}, max(known_at) AS last_known_at, list(known_at) AS instants
+                   FROM {table.name} GROUP BY {keys}) held
         USING ({keys})
     """)
     columns = _listed(["source", *table.names])
@@ -249,7 +250,7 @@ def _insert(
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE versions AS
         SELECT {columns}, CASE WHEN last_known_at IS NULL THEN coalesce(known_at, {arrival.known_at(table)})
-                               WHEN known_at IS NULL OR known_at = last_known_at
+                               WHEN known_at IS NULL OR list_contains(instants, known_at)
                                THEN greatest({received}, last_known_at + INTERVAL 1 MICROSECOND)
                                ELSE known_at END AS known_at,
                superseded_at, {load_id} AS load_id
