@@ -6,17 +6,19 @@ quarantine can be counted by reason; the value stands in the raw row beside it.
 """
 
 from collections.abc import Callable, Iterable
+from zoneinfo import available_timezones
 
 import duckdb
 
 from features.errors import InputError
 from features.tables import CURRENCIES, Column, Table
 
-__all__ = ["SQL_TYPES", "stage"]
+__all__ = ["ROW_NUMBER", "SQL_TYPES", "stage"]
 
 SQL_TYPES = {
     "id": "VARCHAR",
     "text": "VARCHAR",
+    "zone": "VARCHAR",
     "time": "TIMESTAMP",
     "date": "DATE",
     "amount": "DECIMAL(18,2)",
@@ -43,24 +45,9 @@ _REALS = (*_NUMBERS, "FLOAT", "DOUBLE", "DECIMAL")
 _READABLE = {
     "id": (*_NUMBERS, "VARCHAR", "UUID", "ENUM"),
     "text": (*_NUMBERS, "VARCHAR", "UUID", "ENUM", "BOOLEAN"),
-    "time": (
-        "TIMESTAMP",
-        "TIMESTAMP WITH TIME ZONE",
-        "TIMESTAMP_S",
-        "TIMESTAMP_MS",
-        "TIMESTAMP_NS",
-        "DATE",
-        "VARCHAR",
-    ),
-    "date": (
-        "DATE",
-        "TIMESTAMP",
-        "TIMESTAMP WITH TIME ZONE",
-        "TIMESTAMP_S",
-        "TIMESTAMP_MS",
-        "TIMESTAMP_NS",
-        "VARCHAR",
-    ),
+    "zone": ("VARCHAR", "ENUM"),
+    "time": ("TIMESTAMP", "DATE", "VARCHAR"),
+    "date": ("TIMESTAMP", "DATE", "VARCHAR"),
     "amount": (*_REALS, "VARCHAR"),
     "quantity": (*_REALS, "VARCHAR"),
     "real": (*_REALS, "VARCHAR"),
@@ -79,7 +66,11 @@ _WORDS = {
     "json": "JSON",
     "id": "text",
     "text": "text",
+    "zone": "an IANA time zone",
 }
+ROW_NUMBER = "patron_row_number"
+"""Column that numbers the rows as they came, from 1."""
+
 _ROW = "incoming_row"
 """What a row as it came is called in SQL: a name that no export's column has."""
 
@@ -89,12 +80,12 @@ SYSTEM_COLUMNS = (Column("known_at", "time", required=False), Column("superseded
 def stage(
     connection: duckdb.DuckDBPyConnection, table: Table, incoming: str, *, currency: str, source: str
 ) -> None:
-    """Write temporary table ``staged``: canonical columns, ``source``, ``row_number``, ``origin``, ``broken``, ``raw``.
+    """Write temporary table ``staged``: canonical columns, ``source``, ``row_number``, ``origin``, ``broken``.
 
     Parameters
     ----------
     incoming
-        A view of the rows as they came. Optional columns may be missing; ``source``, ``known_at``, ``superseded_at``
+        A view of the rows as they came, numbered by ``ROW_NUMBER``. Optional columns may be missing; ``source``, ``known_at``, ``superseded_at``
         and ``origin`` are taken where present.
     currency
         The warehouse's one currency; rows in another are given a reason.
@@ -109,13 +100,15 @@ def stage(
     columns = [*table.columns, *SYSTEM_COLUMNS]
     casts = ",\n".join(f'{_cast(table, column, found)} AS "{column.name}"' for column in columns)
     origin = f"CAST({_ROW}.origin AS VARCHAR)" if "origin" in found else "CAST(NULL AS VARCHAR)"
-    own_source = f"coalesce(CAST({_ROW}.source AS VARCHAR), '{source}')" if "source" in found else f"'{source}'"
+    default = f"'{_quoted(source)}'"
+    own_source = f"coalesce(CAST({_ROW}.source AS VARCHAR), {default})" if "source" in found else default
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged AS
-        WITH numbered AS (SELECT row_number() OVER () AS row_number, {_ROW} FROM "{incoming}" {_ROW}),
-        typed AS (SELECT row_number, {_ROW}, {own_source} AS source, {origin} AS origin, {casts} FROM numbered),
+        WITH came AS (SELECT {_ROW} FROM "{incoming}" {_ROW}),
+        typed AS (SELECT {_ROW}.{ROW_NUMBER} AS row_number, {_ROW}, {own_source} AS source, {origin} AS origin,
+                  {casts} FROM came),
         judged AS (SELECT *, nullif(concat_ws('; ', {_rules(columns, found, currency)}), '') AS broken FROM typed)
-        SELECT * EXCLUDE ({_ROW}), CASE WHEN broken IS NOT NULL THEN CAST(to_json({_ROW}) AS VARCHAR) END AS raw FROM judged
+        SELECT * EXCLUDE ({_ROW}) FROM judged
     """)
 
 
@@ -138,7 +131,7 @@ def _cast(table: Table, column: Column, found: dict[str, str]) -> str:
     target = SQL_TYPES[column.type]
     if column.name not in found or found[column.name] == '"NULL"':
         return f"CAST(NULL AS {target})"
-    family = found[column.name].split("(")[0].strip()
+    family = _family(found[column.name])
     if column.type == "id" and family in ("FLOAT", "DOUBLE"):
         family = "WHOLE"  # pandas turns whole-number ids into floats as soon as one is missing
     elif family not in _READABLE[column.type]:
@@ -147,6 +140,13 @@ def _cast(table: Table, column: Column, found: dict[str, str]) -> str:
             f"{_WORDS[column.type]}: write it as {target}."
         )
     return _READERS[column.type](f'{_ROW}."{column.name}"', family)
+
+
+def _family(sql_type: str) -> str:
+    """Return the kind of an incoming type: timestamps of any unit are one, with a zone or without."""
+    if sql_type.startswith("TIMESTAMP"):
+        return "TIMESTAMP"
+    return sql_type.split("(")[0].strip()
 
 
 def _id(value: str, family: str) -> str:
@@ -160,10 +160,21 @@ def _text(value: str, _: str) -> str:
 
 
 def _time(value: str, family: str) -> str:
-    if family in ("VARCHAR", "TIMESTAMP WITH TIME ZONE"):
-        # the connection's zone is UTC, so text without an offset is UTC
-        return f"CAST(TRY_CAST({value} AS TIMESTAMPTZ) AS TIMESTAMP)"
-    return f"TRY_CAST({value} AS TIMESTAMP)"
+    # the connection's zone is UTC, so text without an offset is UTC, and a zone is turned into UTC
+    moment = f"CAST(TRY_CAST({_year_first(value, family)} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    return f"CASE WHEN isfinite({moment}) THEN {moment} END"
+
+
+def _date(value: str, family: str) -> str:
+    day = f"TRY_CAST({_year_first(value, family)} AS DATE)"
+    return f"CASE WHEN isfinite({day}) THEN {day} END"
+
+
+def _year_first(value: str, family: str) -> str:
+    # "01/02/2024" is January here and February there: not guessed. Nor is "now" a time.
+    if family != "VARCHAR":
+        return value
+    return f"CASE WHEN regexp_matches({value}, '^[0-9]{{4}}-[0-9]') THEN {value} END"
 
 
 def _decimals(digits: int) -> Callable[[str, str], str]:
@@ -191,8 +202,9 @@ def _json(value: str, family: str) -> str:
 _READERS: dict[str, Callable[[str, str], str]] = {
     "id": _id,
     "text": _text,
+    "zone": _text,
     "time": _time,
-    "date": lambda value, _: f"TRY_CAST({value} AS DATE)",
+    "date": _date,
     "amount": _decimals(2),
     "quantity": _decimals(3),
     "real": lambda value, _: f"TRY_CAST({value} AS DOUBLE)",
@@ -235,6 +247,9 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         rules.append((f"{name} is not above {column.above:g}", f"{value} <= {column.above}"))
     if column.type == "real":
         rules.append((f"{name} is not a finite number", f"NOT isfinite({value})"))
+    if column.type == "zone":
+        zones = ", ".join(f"'{zone}'" for zone in sorted(available_timezones()))
+        rules.append((f"{name} is no IANA time zone", f"{value} NOT IN ({zones})"))
     if column.choices:
         listed = ", ".join(f"'{choice}'" for choice in column.choices)
         rules.append((f"{name} is none of {', '.join(column.choices)}", f"{value} NOT IN ({listed})"))

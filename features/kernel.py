@@ -181,7 +181,7 @@ def _streams(rows: Rows, timezone: str) -> dict[str, Stream]:
     returned = lines.filter(pa.array(~sale))
     rated = tickets.filter(pc.and_(pc.is_valid(tickets["rated_at"]), pc.is_valid(tickets["csat"])))
     (rated_id,) = _codes(rated["id"])
-    rated_at = np.maximum(_ints(rated, "rated_at"), _ints(rated, "time"))
+    rated_at = _ints(rated, "rated_at")
     delivered = contacts.filter(
         pc.and_(pc.equal(contacts["purpose"], "marketing"), pc.equal(contacts["status"], "delivered"))
     )
@@ -192,7 +192,11 @@ def _streams(rows: Rows, timezone: str) -> dict[str, Stream]:
         "returns": _stream(returned, {"net": _ints(returned, "net")}),
         "events": _stream(rows["events"], {}),
         "tickets": _stream(tickets, {}),
-        "ratings": Stream(_ints(rated, "entity"), rated_at, {"csat": _ints(rated, "csat"), "id": rated_id}),
+        "ratings": Stream(
+            _ints(rated, "entity"),
+            np.maximum(rated_at, _ints(rated, "time")),  # rated before it was opened: usable from its opening
+            {"csat": _ints(rated, "csat"), "id": rated_id, "at": rated_at},
+        ),
         "contacts": _stream(delivered, clicks),
     }
 

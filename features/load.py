@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-from features.check import stage
+from features.check import ROW_NUMBER, stage
 from features.tables import Table
 
 __all__ = ["BEGINNING", "Arrival", "LoadReport", "TableReport", "load_quarantined", "load_table"]
@@ -118,14 +119,16 @@ def load_table(
     load_id: int,
 ) -> TableReport:
     """Check the rows of one table, set aside what cannot be used, and merge the rest into its timelines."""
-    connection.register("incoming", rows)
+    numbered = rows.append_column(ROW_NUMBER, pa.array(np.arange(1, rows.num_rows + 1)))
+    connection.register("incoming", numbered)
     stage(connection, table, "incoming", currency=currency, source=arrival.source)
-    connection.unregister("incoming")
     key = ["source", *table.key]
     content = [name for name in table.names if name not in table.key]
-    repeated = _drop_repeats(connection, key, content)
-    _mark_conflicts(connection, key)
-    _quarantine_staged(connection, table, load_id)
+    repeated = _drop_repeats(connection, key, content, arrival.known_at(table))
+    _mark_conflicts(connection, key, arrival.known_at(table))
+    _quarantine_staged(connection, table, rows.column_names, load_id)
+    connection.unregister("incoming")
+    ended = _end_versions(connection, table, key, content)
     unchanged = _drop_unchanged(connection, table, key, content)
     new, corrected = _insert(connection, table, key, arrival, load_id)
     reasons = connection.execute(
@@ -138,8 +141,8 @@ def load_table(
         table=table.name,
         read=rows.num_rows,
         new=new,
-        corrected=corrected,
-        unchanged=unchanged,
+        corrected=corrected + ended,
+        unchanged=unchanged - ended,
         repeated=repeated,
         quarantined=quarantined,
         ignored_columns=tuple(name for name in rows.column_names if name not in known),
@@ -185,9 +188,11 @@ def _same(left: str, right: str, columns: list[str]) -> str:
     )
 
 
-def _drop_repeats(connection: duckdb.DuckDBPyConnection, key: list[str], content: list[str]) -> int:
+def _drop_repeats(
+    connection: duckdb.DuckDBPyConnection, key: list[str], content: list[str], known_at: str
+) -> int:
     """Keep the first of rows that agree in everything; return how many went."""
-    columns = _listed([*key, *content, "known_at", "superseded_at"])
+    columns = f"{_listed([*key, *content, 'superseded_at'])}, coalesce(known_at, {known_at})"
     before = _count(connection, "SELECT count(*) FROM staged")
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged AS SELECT * FROM staged
@@ -196,9 +201,9 @@ def _drop_repeats(connection: duckdb.DuckDBPyConnection, key: list[str], content
     return before - _count(connection, "SELECT count(*) FROM staged")
 
 
-def _mark_conflicts(connection: duckdb.DuckDBPyConnection, key: list[str]) -> None:
+def _mark_conflicts(connection: duckdb.DuckDBPyConnection, key: list[str], known_at: str) -> None:
     # rows of one key that say when they were known are versions; at one instant there can be only one
-    columns = _listed([*key, "known_at"])
+    columns = f"{_listed(key)}, coalesce(known_at, {known_at})"
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE staged AS
         SELECT * REPLACE (CASE WHEN broken IS NOT NULL THEN broken
@@ -208,13 +213,30 @@ def _mark_conflicts(connection: duckdb.DuckDBPyConnection, key: list[str]) -> No
     """)
 
 
-def _quarantine_staged(connection: duckdb.DuckDBPyConnection, table: Table, load_id: int) -> None:
+def _quarantine_staged(
+    connection: duckdb.DuckDBPyConnection, table: Table, columns: list[str], load_id: int
+) -> None:
+    """Move rows with a broken rule to the quarantine, as they came."""
+    fields = ", ".join(f"""'{name.replace("'", "''")}': i."{name}\"""" for name in columns)
     connection.execute(
-        "INSERT INTO quarantine SELECT ?, ?, source, origin, row_number, broken, "
-        "coalesce(raw, CAST(to_json(s) AS VARCHAR)) FROM staged s WHERE broken IS NOT NULL",
+        "INSERT INTO quarantine SELECT ?, ?, s.source, s.origin, s.row_number, s.broken, "
+        f"CAST(to_json({{{fields}}}) AS VARCHAR) FROM staged s JOIN incoming i ON i.{ROW_NUMBER} = s.row_number "
+        "WHERE s.broken IS NOT NULL",
         [load_id, table.name],
     )
     connection.execute("DELETE FROM staged WHERE broken IS NOT NULL")
+
+
+def _end_versions(
+    connection: duckdb.DuckDBPyConnection, table: Table, key: list[str], content: list[str]
+) -> int:
+    """End standing versions that the delivery repeats with an end (a link undone); return how many."""
+    same = f"{_same('staged', 'held', [*key, *content, 'known_at'])} AND staged.superseded_at IS NOT NULL"
+    ended = connection.execute(f"""
+        UPDATE {table.name} AS held SET superseded_at = staged.superseded_at FROM staged
+        WHERE {same} AND held.superseded_at IS NULL
+    """).fetchall()
+    return int(ended[0][0])
 
 
 def _drop_unchanged(
@@ -226,6 +248,7 @@ def _drop_unchanged(
         DELETE FROM staged USING {table.name} held
         WHERE {_same("staged", "held", key)} AND {_same("staged", "held", content)}
           AND (held.known_at = staged.known_at
+               AND (staged.superseded_at IS NULL OR held.superseded_at = staged.superseded_at)
                OR held.superseded_at IS NULL AND staged.superseded_at IS NULL)
     """)
     return before - _count(connection, "SELECT count(*) FROM staged")

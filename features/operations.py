@@ -145,9 +145,9 @@ def _since_first(stream: Stream, _: Feature, cut: Cut) -> Floats:
 
 
 def _latest(stream: Stream, feature: Feature, cut: Cut) -> Floats:
-    """Return the value of the latest row; of rows at one instant, the one with the largest id."""
+    """Return the value of the row with the latest ``at``; of rows at one instant, the one with the largest id."""
     rank = np.empty(len(stream.time), dtype=np.int64)
-    order = np.lexsort((stream.columns["id"], stream.time))
+    order = np.lexsort((stream.columns["id"], stream.columns["at"]))
     rank[order] = np.arange(len(order))
     last = cut.latest(stream.customer, rank, stream.time)
     value = np.append(stream.columns[feature.measure.of][order], 0).astype(np.float64)

@@ -57,12 +57,18 @@ STREAMS: dict[str, tuple[_Stream, ...]] = {
     ),
 }
 
-# name -> (table, key columns, value): attributes that a row is seen with, as known at the cutoff
+# name -> (table, key, value, since when a version counts): attributes that a row is seen with, as known at the cutoff
 _ATTRIBUTES = {
-    "link": ("links", "customer_id", "one_id"),
-    "category": ("products", "product_id", "category_1"),
-    "zone": ("customers", "customer_id", "timezone"),
-    "store": ("stores", "store_id", "timezone"),
+    "link": ("links", "customer_id", "one_id", "epoch_us(known_at)"),
+    "category": ("products", "product_id", "category_1", "epoch_us(known_at)"),
+    # a business time, too, must lie before the cutoff
+    "zone": (
+        "customers",
+        "customer_id",
+        "timezone",
+        "greatest(epoch_us(known_at), epoch_us(registered_at) + 1)",
+    ),
+    "store": ("stores", "store_id", "timezone", "epoch_us(known_at)"),
 }
 
 
@@ -89,10 +95,10 @@ def read(
 
 def _spans(name: str) -> str:
     """SQL for the value of an attribute over all time: its versions, and null in the gaps between them."""
-    table, key, value = _ATTRIBUTES[name]
+    table, key, value, counts_from = _ATTRIBUTES[name]
     return f"""
         WITH versions AS (
-            SELECT source, {key}, {value} AS value, epoch_us(known_at) AS since,
+            SELECT source, {key}, {value} AS value, {counts_from} AS since,
                    coalesce(epoch_us(superseded_at), {FOREVER}) AS until FROM {table}),
         gaps AS (
             SELECT source, {key}, NULL AS value,

@@ -1,6 +1,6 @@
 """The canonical tables: columns, types, units, keys, business time. Every source is mapped into these.
 
-Types: ``id`` and ``text`` (strings), ``time`` (UTC microseconds), ``date``, ``amount`` (major currency units, two
+Types: ``id`` and ``text`` (strings), ``zone`` (IANA time zone), ``time`` (UTC microseconds), ``date``, ``amount`` (major currency units, two
 decimals), ``quantity`` (three decimals), ``real``, ``integer``, ``flag``, ``json`` (text holding JSON).
 
 Besides the columns listed here each row carries ``source`` (part of every key), ``known_at`` (when the business could
@@ -98,7 +98,7 @@ TABLES: dict[str, Table] = {
                 *_may("id", "region_id", "home_store_id", "owner_id"),
                 *_may("text", "member_level"),
                 *_may("real", "points"),
-                *_may("text", "timezone"),
+                *_may("zone", "timezone"),
                 *_may("json", "attributes"),
             ),
         ),
@@ -247,7 +247,7 @@ TABLES: dict[str, Table] = {
             "stores",
             ("store_id",),
             None,
-            (*_must("id", "store_id", "region_id"), *_may("text", "timezone")),
+            (*_must("id", "store_id", "region_id"), *_may("zone", "timezone")),
         ),
         Table(
             "staff",

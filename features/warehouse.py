@@ -156,7 +156,7 @@ def _open(path: Path, *, write: bool) -> duckdb.DuckDBPyConnection:
             return duckdb.connect(str(path), read_only=not write)
         except (duckdb.IOException, duckdb.ConnectionException) as problem:
             text = str(problem)
-            if "lock" not in text and "different configuration" not in text:
+            if "Could not set lock" not in text and "different configuration" not in text:
                 raise InputError(
                     f"{path} cannot be opened as a warehouse: {text.splitlines()[0]}"
                 ) from problem

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -210,9 +211,7 @@ def purchases(past, days):
 
 def rhythm(past):
     times = [order.time for order in past.orders]
-    gaps = [
-        Fraction((after - before) // MICROSECOND) for before, after in zip(times, times[1:], strict=False)
-    ]
+    gaps = [Fraction((after - before) // MICROSECOND) for before, after in pairwise(times)]
     mean = sum(gaps) / len(gaps) if gaps else None
     variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps) if len(gaps) >= 2 else None
     day = timedelta(days=1) // MICROSECOND

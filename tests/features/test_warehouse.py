@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import duckdb
 import pyarrow as pa
@@ -151,8 +152,7 @@ def test_a_correction_corrected_and_taken_back(warehouse):
         warehouse.load(sent(sale(net_amount=amount)), arrival(number, RECEIVED + number * SECOND))
     ends = [NOON, *(RECEIVED + number * SECOND for number in (1, 2, 3)), None]
     assert versions(warehouse) == [
-        (amount, *span)
-        for amount, span in zip((10, 11, 12, 10), zip(ends, ends[1:], strict=False), strict=True)
+        (amount, *span) for amount, span in zip((10, 11, 12, 10), pairwise(ends), strict=True)
     ]
 
 

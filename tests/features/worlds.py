@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import duckdb
 import numpy as np
@@ -55,6 +56,7 @@ SYSTEM = ("known_at", "superseded_at")
 ARROW_TYPES = {
     "id": pa.string(),
     "text": pa.string(),
+    "zone": pa.string(),
     "json": pa.string(),
     "time": pa.timestamp("us", tz="UTC"),
     "date": pa.date32(),
@@ -144,7 +146,7 @@ def tables_of(rows):
             versions[tuple(row[key] for key in ("source", *TABLES[name].key))].append(row)
         for timeline in versions.values():
             timeline.sort(key=lambda row: row["known_at"])
-            for before, after in zip(timeline, timeline[1:], strict=False):
+            for before, after in pairwise(timeline):
                 ends = [end for end in (before["superseded_at"], after["known_at"]) if end]
                 before["superseded_at"] = min(ends)
     return dict(tables)
