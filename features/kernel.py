@@ -65,14 +65,14 @@ def compute(rows: Rows, cutoffs: Ints, features: Sequence[Feature], *, timezone:
     usable, irregular = _usable(rows, cut)
     known, columns = _columns(usable, cut, features, timezone)
     late = np.flatnonzero(irregular)
+    theirs = _of(usable, irregular) if len(late) else {}
     for index, cutoff in enumerate(cutoffs if len(late) else ()):
-        at = {name: _usable_at(table, irregular, int(cutoff)) for name, table in usable.items()}
-        known_at, columns_at = _columns(
-            at, Cut(cut.customers, cutoffs[index : index + 1]), features, timezone
-        )
-        known[late, index] = known_at[late, 0]
+        at = {name: _usable_at(table, int(cutoff)) for name, table in theirs.items()}
+        one = Cut(len(late), cutoffs[index : index + 1])
+        known_at, columns_at = _columns(at, one, features, timezone)
+        known[late, index] = known_at[:, 0]
         for name, column in columns.items():
-            column[late, index] = columns_at[name][late, 0]
+            column[late, index] = columns_at[name][:, 0]
     return Computed(entities, cutoffs, known, columns)
 
 
@@ -112,6 +112,9 @@ def _usable(rows: Rows, cut: Cut) -> tuple[Rows, NDArray[np.bool_]]:
     kept: Rows = {}
     for name, table in rows.items():
         time = _ints(table, "time")
+        if name == "presence":  # no window looks at its time: it counts from when it is known
+            time = np.maximum(time, _ints(table, "usable_from") - 1)
+            table = _with(table, "time", time)
         first = np.maximum(
             cut.first_after(time), np.searchsorted(cut.cutoffs, _ints(table, "usable_from"), side="left")
         )
@@ -133,10 +136,23 @@ def _order_time(lines: pa.Table, time: Ints) -> Ints:
     return np.where(_is(lines, "kind", "sale"), earliest[group], time)
 
 
-def _usable_at(table: pa.Table, irregular: NDArray[np.bool_], cutoff: int) -> pa.Table:
-    mask = irregular[_ints(table, "entity")] & (_ints(table, "time") < cutoff)
-    mask &= (_ints(table, "usable_from") <= cutoff) & (cutoff < _ints(table, "usable_to"))
-    return table.filter(pa.array(mask))
+def _of(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
+    """Return the rows of the chosen customers, who are numbered anew."""
+    number = np.cumsum(chosen) - 1
+    of = {}
+    for name, table in rows.items():
+        own = table.filter(pa.array(chosen[_ints(table, "entity")]))
+        of[name] = _with(own, "entity", number[_ints(own, "entity")])
+    return of
+
+
+def _with(table: pa.Table, name: str, values: Ints) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+
+
+def _usable_at(table: pa.Table, cutoff: int) -> pa.Table:
+    mask = (_ints(table, "time") < cutoff) & (_ints(table, "usable_from") <= cutoff)
+    return table.filter(pa.array(mask & (cutoff < _ints(table, "usable_to"))))
 
 
 def _is(table: pa.Table, column: str, value: str) -> NDArray[np.bool_]:

@@ -94,7 +94,10 @@ def read(
 
 
 def _spans(name: str) -> str:
-    """SQL for the value of an attribute over all time: its versions, and null in the gaps between them."""
+    """SQL for the value of an attribute over all time: its versions, null in the gaps, equal neighbours as one.
+
+    A new version that changes something else (a product's name) must not split the rows that look at this value.
+    """
     table, key, value, counts_from = _ATTRIBUTES[name]
     return f"""
         WITH versions AS (
@@ -104,8 +107,16 @@ def _spans(name: str) -> str:
             SELECT source, {key}, NULL AS value,
                    coalesce(lag(until) OVER (PARTITION BY source, {key} ORDER BY since), {NEVER}) AS since,
                    since AS until FROM versions
-            UNION ALL SELECT source, {key}, NULL, max(until), {FOREVER} FROM versions GROUP BY source, {key})
-        SELECT * FROM versions UNION ALL SELECT * FROM gaps WHERE since < until
+            UNION ALL SELECT source, {key}, NULL, max(until), {FOREVER} FROM versions GROUP BY source, {key}),
+        spans AS (SELECT * FROM versions WHERE since < until UNION ALL SELECT * FROM gaps WHERE since < until),
+        changes AS (
+            SELECT *, CASE WHEN value IS DISTINCT FROM lag(value) OVER before OR lag(until) OVER before IS NULL
+                           THEN 1 ELSE 0 END AS changed
+            FROM spans WINDOW before AS (PARTITION BY source, {key} ORDER BY since)),
+        islands AS (
+            SELECT *, sum(changed) OVER (PARTITION BY source, {key} ORDER BY since) AS island FROM changes)
+        SELECT source, {key}, any_value(value) AS value, min(since) AS since, max(until) AS until
+        FROM islands GROUP BY source, {key}, island
     """
 
 

@@ -53,6 +53,7 @@ PARAMETERS: Mapping[str, float | int] = {
 TREE_WEIGHT = 0.5
 FOLDS = 6
 _MIN_ROWS, _MIN_OF_EACH = 500, 50
+_MANY_VALUES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def fit_trees(
         "bagging_freq": 1,
         "deterministic": True,
         "force_row_wise": True,
+        # threads that wait for each other cost more than they bring on little data or a busy machine
+        "num_threads": 1 if x.size < _MANY_VALUES else 0,
         "verbose": -1,
         **own,
     }

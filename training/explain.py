@@ -45,7 +45,7 @@ REASONS = (
     Reason(
         "rhythm",
         ("gap_mean_days",),
-        "last order {days_since_last_order:.0f} days ago, usually every {gap_mean_days:.0f} days",
+        "last order {days_since_last_order:.0f} days ago, usually every {gap_mean_days:.1f} days",
     ),
     Reason("rhythm", (), "one order so far, {days_since_last_order:.0f} days ago"),
     Reason("purchases", (), "orders in 90 days: {orders_90d:.0f}, in 365 days: {orders_365d:.0f}"),

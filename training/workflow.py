@@ -84,8 +84,7 @@ def train_and_register(
     warehouse_id = warehouse.settings().warehouse_id
     say("building features at the training cutoffs")
     prepared = prepare(warehouse, as_of)
-    model, forward, parameters = _fit(prepared, warehouse_id, trials, say)
-    comparison = _forward_comparison(forward) if forward is not None else None
+    model, forward, comparison = _fit(prepared, warehouse_id, trials, say)
     verdicts = judge(comparison, prepared) if comparison is not None else []
     say("registering the model")
     drawn = [pictures / "calibration.png", pictures / "lift.png"] if forward is not None else []
@@ -96,7 +95,7 @@ def train_and_register(
     registered = registry.log(
         churn_name(warehouse_id),
         model,
-        parameters={**parameters, **_logged(model), "trials": trials},
+        parameters={**model.card.parameters, **_logged(model), "trials": trials},
         metrics=model.card.metrics,
         tags={
             "gates": "passed" if verdicts and all(verdict.passed for verdict in verdicts) else "not passed"
@@ -127,7 +126,7 @@ def backtest_origin(
 
 def _fit(
     prepared: Prepared, warehouse_id: str, trials: int, say: Say
-) -> tuple[ChurnModel, Forward | None, Mapping[str, float | int]]:
+) -> tuple[ChurnModel, Forward | None, Comparison | None]:
     """Tune if asked, predict forward, fit on all mature rows."""
     parameters = PARAMETERS
     if trials:
@@ -136,14 +135,15 @@ def _fit(
         )
     say("predicting forward, to judge and to calibrate")
     forward = forward_predictions(prepared, parameters)
-    metrics = _forward_comparison(forward).flat() if forward is not None else {}
+    comparison = None
+    if forward is not None:
+        comparison = compare(
+            forward.y, forward.probability, forward.baseline_probability, forward.customer_id
+        )
+    metrics = comparison.flat() if comparison is not None else {}
     calibration = forward.calibration if forward is not None else PlattCalibration()
     say("fitting on all mature rows")
-    return train(prepared, warehouse_id, parameters, calibration, metrics), forward, parameters
-
-
-def _forward_comparison(forward: Forward) -> Comparison:
-    return compare(forward.y, forward.probability, forward.baseline_probability, forward.customer_id)
+    return train(prepared, warehouse_id, parameters, calibration, metrics), forward, comparison
 
 
 def _logged(model: ChurnModel) -> dict[str, object]:

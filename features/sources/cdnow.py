@@ -121,7 +121,7 @@ def read(path: Path) -> Delivery:
         raise InputError(f"{path} is a folder, expected one file of CDNOW purchases: give the file to read.")
     sheets = read_path(path, READERS)
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("raw", raw_table(sheets, COLUMNS))
         connection.execute(PURCHASES)
         put_aside = connection.sql(

@@ -218,7 +218,7 @@ def read(path: Path) -> Delivery:
     """
     sheets = read_path(path, READERS)
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("raw", raw_table(sheets, COLUMNS))
         _judge(connection)
         tables = {name: connection.sql(sql).to_arrow_table() for name, sql in TABLES.items()}

@@ -27,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Customer intelligence for retailers: features, churn, and the weekly at-risk list.",
 )
-console = Console(highlight=False, soft_wrap=True)
+# into a file or a pipe, tables are not squeezed into a terminal's width
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 WarehouseFile = Annotated[Path, typer.Option("--warehouse", help="The warehouse file (DuckDB).")]
 AsOf = Annotated[

@@ -63,12 +63,13 @@ def print_load(console: Console, report: LoadReport, delivery: Delivery | None =
     if delivery is not None:
         console.print(f"raw rows read: {delivery.rows_read:,}")
         for reason, count in delivery.repeated.items():
-            console.print(f"{count:>9,}  not counted again: {reason}")
+            if count:
+                console.print(f"{count:>9,}  not counted again: {reason}")
     for reason, count in report.reasons.most_common():
         console.print(f"{count:>9,}  in quarantine: {reason}")
-    for of in report.tables:
-        if of.ignored_columns:
-            console.print(f"{of.table}: columns not used: {', '.join(of.ignored_columns)}")
+    ignored = [(of.table, of.ignored_columns) for of in report.tables if of.ignored_columns]
+    for name, columns in ignored:
+        console.print(f"{name}: columns not used: {', '.join(columns)}")
 
 
 def print_training(console: Console, training: Training) -> None:
