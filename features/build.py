@@ -15,7 +15,7 @@ from features.streams import read
 from features.vocabulary import Feature
 from features.warehouse import Warehouse
 
-__all__ = ["POPULATIONS", "build", "first_order_at", "instant"]
+__all__ = ["POPULATIONS", "build", "instant", "order_span"]
 
 POPULATIONS = ("active-365d", "all")
 _ROWS_A_PART = 4_000_000
@@ -107,22 +107,35 @@ def _microseconds(cutoffs: Sequence[str | date | datetime | pd.Timestamp]) -> ND
     )
 
 
-def first_order_at(warehouse: Warehouse) -> pd.Timestamp | None:
-    """Return the time of the first sale to a known customer, or None."""
+def order_span(
+    warehouse: Warehouse, known_by: pd.Timestamp | None = None
+) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+    """Return the times of the first and the last sale to a known customer, or None.
+
+    Parameters
+    ----------
+    known_by
+        As they were known at this instant; None: as they are known today.
+    """
+    usable = "superseded_at IS NULL"
+    if known_by is not None:
+        at = f"TIMESTAMP '{known_by}'"
+        usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
     with warehouse.connect() as connection:
-        query = "SELECT min(paid_at) FROM order_lines WHERE kind = 'sale' AND customer_id IS NOT NULL"
-        first = connection.execute(query).fetchall()[0][0]
-    return None if first is None else pd.Timestamp(first)
+        query = f"""SELECT min(paid_at), max(paid_at) FROM order_lines
+                    WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable}"""
+        first, last = connection.execute(query).fetchall()[0]
+    return None if first is None else (pd.Timestamp(first), pd.Timestamp(last))
 
 
 def _refuse_before_first_order(warehouse: Warehouse, cutoffs: NDArray[np.int64]) -> None:
-    first = first_order_at(warehouse)
+    span = order_span(warehouse)
     earliest = pd.Timestamp(int(cutoffs[0]), unit="us")
-    if first is None:
+    if span is None:
         raise InputError(f"{warehouse.path} holds no order of a known customer: ingest order_lines first")
-    if earliest <= first:
+    if earliest <= span[0]:
         raise InputError(
-            f"cutoff {earliest} lies before the first order in {warehouse.path} ({first}): nothing is known then, "
+            f"cutoff {earliest} lies before the first order in {warehouse.path} ({span[0]}): nothing is known then, "
             f"choose a later cutoff"
         )
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import InputError
@@ -50,6 +51,7 @@ def ingest_source(
     path: Path,
     *,
     received_at: datetime | None = None,
+    currency: str | None = None,
     timezone: str | None = None,
 ) -> tuple[LoadReport, Delivery]:
     """Load an export through the adapter of its source; see ``features.sources.SOURCES``.
@@ -64,9 +66,16 @@ def ingest_source(
     if not path.exists():
         raise InputError(f"{path} does not exist: --path names a file or a folder of an export of {source}")
     delivery = SOURCES[source](path)
+    delivered = pc.unique(delivery.tables["order_lines"]["currency"]).to_pylist()
+    if currency is not None and delivered and currency not in delivered:
+        raise InputError(
+            f"{source} delivers amounts in {', '.join(delivered)}, and --currency {currency} was asked for"
+        )
     paths = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     arrival = _arrival(paths, f"--source {source} --path {path}", received_at)
-    report = warehouse.load(delivery.tables, arrival, timezone=timezone, quarantined=delivery.quarantined)
+    report = warehouse.load(
+        delivery.tables, arrival, currency=currency, timezone=timezone, quarantined=delivery.quarantined
+    )
     return report, delivery
 
 

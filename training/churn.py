@@ -6,7 +6,7 @@ at half weight averages the two models on the logit scale.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import lightgbm as lgb
@@ -107,35 +107,42 @@ class Forward:
 def prepare(warehouse: Warehouse, as_of: pd.Timestamp, target: Target = CHURN_90D) -> Prepared:
     """Build the panel and fit the baseline at each of its cutoffs.
 
+    Cutoffs at which too few had ever ordered for a baseline are left out.
+
     Raises
     ------
     TooLittleHistory
         Too few rows, or hardly any customer of one kind.
     """
     panel = build_panel(warehouse, target, as_of)
+    baselines = _baselines(warehouse, [*panel.cutoffs, as_of])
+    fitted = panel.frame["cutoff"].isin(list(baselines)).to_numpy()
+    panel = replace(panel, frame=panel.frame[fitted].reset_index(drop=True), y=panel.y[fitted])
     churned = int(panel.y.sum())
-    if len(panel.y) < _MIN_ROWS or min(churned, len(panel.y) - churned) < _MIN_OF_EACH:
+    latest = baselines.get(as_of)
+    if latest is None or len(panel.y) < _MIN_ROWS or min(churned, len(panel.y) - churned) < _MIN_OF_EACH:
         raise TooLittleHistory(
             f"training as of {as_of} has {len(panel.y)} rows (customer, cutoff), {churned} of which churned; it needs "
             f"{_MIN_ROWS}, and {_MIN_OF_EACH} of each kind: choose a later --as-of or ingest more history"
         )
-    baselines = _baselines(warehouse, [*panel.cutoffs, as_of])
     start = np.empty(len(panel.y))
     for cutoff in panel.cutoffs:
         here = (panel.frame["cutoff"] == cutoff).to_numpy()
         start[here] = baseline_logit(baselines[cutoff], panel.frame[here], target.horizon_days)
-    return Prepared(panel, matrix(panel.frame, current_contract().names), start, baselines[as_of])
+    return Prepared(panel, matrix(panel.frame, current_contract().names), start, latest)
 
 
 def _baselines(warehouse: Warehouse, cutoffs: list[pd.Timestamp]) -> dict[pd.Timestamp, MBGNBD]:
-    """Fit MBG/NBD at each cutoff to all customers who ever ordered before it."""
+    """Fit MBG/NBD at each cutoff to all customers who ever ordered before it; where they are too few there is none."""
     columns = ("orders_all", "active_days_all", "days_since_last_order", "days_since_first_order")
     frame = build(warehouse, cutoffs, population="all", columns=columns)
-    ever = frame[frame["orders_all"] > 0]
-    return {
-        pd.Timestamp(str(cutoff)): fit_mbg_nbd(*history_weeks(rows))
-        for cutoff, rows in ever.groupby("cutoff")
-    }
+    fitted = {}
+    for cutoff, rows in frame[frame["orders_all"] > 0].groupby("cutoff"):
+        try:
+            fitted[pd.Timestamp(str(cutoff))] = fit_mbg_nbd(*history_weeks(rows))
+        except TooLittleHistory:
+            continue
+    return fitted
 
 
 def fit_trees(
@@ -165,8 +172,8 @@ def fit_trees(
 
 def fold_predictions(
     prepared: Prepared, parameters: Mapping[str, float | int]
-) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-    """Yield, oldest fold first, the rows of each validation cutoff and what trees that knew only its past add to them."""
+) -> Iterator[tuple[pd.Timestamp, NDArray[np.int64], Floats]]:
+    """Yield, oldest fold first, the validation cutoff, its rows and what trees that knew only its past add to them."""
     panel = prepared.panel
     for fold in forward_folds(panel, FOLDS):
         if len(np.unique(panel.y[fold.train])) == 2:
@@ -174,7 +181,7 @@ def fold_predictions(
                 prepared.x[fold.train], panel.y[fold.train], prepared.start[fold.train], parameters
             )
             added = booster.predict(prepared.x[fold.validate], raw_score=True)
-            yield np.flatnonzero(fold.validate), np.asarray(added, dtype=np.float64)
+            yield fold.cutoff, np.flatnonzero(fold.validate), np.asarray(added, dtype=np.float64)
 
 
 def forward_predictions(prepared: Prepared, parameters: Mapping[str, float | int]) -> Forward | None:
@@ -192,14 +199,19 @@ def forward_predictions(prepared: Prepared, parameters: Mapping[str, float | int
     folds = list(fold_predictions(prepared, parameters))
     if not folds:
         return None
-    masks, trees = [rows for rows, _ in folds], [added for _, added in folds]
+    cutoffs, masks, trees = zip(*folds, strict=True)
     rows = np.concatenate(masks)
     number = np.repeat(np.arange(len(masks)), [len(mask) for mask in masks])
     y, start, added = panel.y[rows], prepared.start[rows], np.concatenate(trees)
     raw = start + TREE_WEIGHT * added
     probability = np.empty(len(rows))
-    for index in range(len(masks)):
-        past, now = number < index, number == index
+    horizon = pd.Timedelta(days=panel.target.horizon_days)
+    for index, cutoff in enumerate(cutoffs):
+        # only folds whose outcomes were known by then may calibrate
+        past, now = (
+            np.isin(number, [n for n, at in enumerate(cutoffs) if at + horizon <= cutoff]),
+            number == index,
+        )
         probability[now] = apply(fit_slope(raw[past], y[past], number[past]), raw[now])
     return Forward(
         y=y,

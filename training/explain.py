@@ -53,9 +53,11 @@ REASONS = (
            "categories bought in 365 days: {distinct_categories_365d:.0f}, {top_category_share_365d:.0%} of spend in one"),
     Reason("products", (), "different products bought in 365 days: {distinct_products_365d:.0f}"),
     Reason("promotions", ("discount_share_365d",), "{discount_share_365d:.0%} discount on purchases of 365 days"),
+    Reason("promotions", (), "nothing to pay for in 365 days"),
     Reason("returns", (), "returned goods for {refunds_365d:,.2f} in 365 days"),
     Reason("channels", ("online_share_365d",),
            "{online_share_365d:.0%} of orders online, {weekend_share_365d:.0%} at weekends"),
+    Reason("channels", (), "no order in 365 days"),
     Reason("browsing", ("days_since_last_event",),
            "last browsing or visit {days_since_last_event:.0f} days ago, product views in 30 days: {views_30d:.0f}"),
     Reason("browsing", (), "no browsing seen"),
@@ -70,6 +72,8 @@ REASONS = (
 def group_contributions(model: ChurnModel, frame: pd.DataFrame) -> pd.DataFrame:
     """Return what each feature group adds to the log odds of churn, n x groups; positive raises churn."""
     card = model.card
+    if frame.empty:
+        return pd.DataFrame(columns=list(GROUPS), index=frame.index, dtype=np.float64)
     shap = np.asarray(
         model.trees.predict(matrix(frame, card.contract.names), pred_contrib=True), dtype=np.float64
     )
@@ -94,8 +98,7 @@ def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3) -> pd.Data
     pandas.DataFrame
         Columns ``reason_1`` ... ``reason_<most>``, index as the frame's.
     """
-    contributions = group_contributions(model, frame)
-    values = contributions.to_numpy()
+    values = group_contributions(model, frame).to_numpy()
     # raising groups first, by size; then the others, what lowers most first
     order = np.argsort(np.where(values >= WORTH_MENTIONING, -values, 1e6 + values), axis=1, kind="stable")[
         :, :most
@@ -105,7 +108,9 @@ def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3) -> pd.Data
         [f"{'' if values[row, group] > 0 else 'but '}{sentences[group][row]}" for group in groups]
         for row, groups in enumerate(order)
     ]
-    return pd.DataFrame(said, columns=[f"reason_{n}" for n in range(1, most + 1)], index=frame.index)
+    return pd.DataFrame(
+        said, dtype="str", columns=[f"reason_{n}" for n in range(1, most + 1)], index=frame.index
+    )
 
 
 def _sentences(group: str, frame: pd.DataFrame) -> list[str]:

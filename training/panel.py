@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.build import build, first_order_at
+from features.build import build, order_span
 from features.errors import TooLittleHistory
 from features.warehouse import Warehouse
 from training.targets import Target, labels
@@ -83,20 +83,22 @@ def forward_folds(panel: Panel, most: int) -> Iterator[Fold]:
 
 
 def _mature_cutoffs(warehouse: Warehouse, target: Target, as_of: pd.Timestamp) -> list[pd.Timestamp]:
-    first = first_order_at(warehouse)
-    if first is None or first >= as_of:
+    span = order_span(warehouse, known_by=as_of)
+    if span is None:
+        ever = order_span(warehouse)
         raise TooLittleHistory(
             f"training as of {as_of} needs orders before it; the first one in {warehouse.path} is "
-            f"{'missing' if first is None else f'at {first}'}: choose a later --as-of or ingest more history"
+            f"{'missing' if ever is None else f'at {ever[0]}'}: choose a later --as-of or ingest more history"
         )
-    last = as_of - pd.Timedelta(days=target.horizon_days) - warehouse.largest_lag()
+    first, lag = span[0], warehouse.largest_lag()
+    last = as_of - pd.Timedelta(days=target.horizon_days) - lag
     earliest = first + pd.Timedelta(days=MIN_HISTORY_DAYS)
     cutoffs = [last - pd.Timedelta(days=STEP_DAYS * step) for step in range(MAX_CUTOFFS)]
     mature = [cutoff for cutoff in cutoffs if cutoff >= earliest]
     if not mature:
-        needed = MIN_HISTORY_DAYS + target.horizon_days
+        needed = MIN_HISTORY_DAYS + target.horizon_days + lag.days
         raise TooLittleHistory(
             f"training as of {as_of} has {(as_of - first).days} days of orders behind it and needs {needed} "
-            f"({MIN_HISTORY_DAYS} to look back, {target.horizon_days} to look ahead): choose a later --as-of"
+            f"({MIN_HISTORY_DAYS} to look back, {target.horizon_days} to look ahead{f', {lag.days} of lag' if lag else ''}): choose a later --as-of"
         )
     return mature[::-1]

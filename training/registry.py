@@ -43,7 +43,7 @@ class Registry:
     Parameters
     ----------
     folder
-        Holds ``mlflow.db`` and ``mlartifacts/`` when the variable is not set.
+        Holds ``mlflow.db`` when the variable is not set, and ``mlartifacts/`` unless a server keeps the artifacts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,8 +103,8 @@ class Registry:
         with _quiet():
             version = self._version(name, which)
             run_id = str(version.run_id)
-            folder = Path(self._client.download_artifacts(run_id, "model", tempfile.mkdtemp()))
-        model = load_model(folder)
+            with tempfile.TemporaryDirectory() as scratch:
+                model = load_model(Path(self._client.download_artifacts(run_id, "model", scratch)))
         trained = pd.Timestamp(model.card.as_of)
         if trained > as_of:
             raise ModelError(
@@ -124,8 +124,8 @@ class Registry:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        # a tracking server decides itself where artifacts go
-        location = None if "MLFLOW_TRACKING_URI" in os.environ else (self._artifacts / name).as_uri()
+        # a tracking server decides itself where artifacts go; a bare database would take the working folder
+        location = None if self.uri.startswith("http") else (self._artifacts / name).as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
     def _register(self, name: str, run_id: str) -> str:

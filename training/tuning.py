@@ -27,6 +27,8 @@ def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> d
     dict
         Parameters as ``training.churn.PARAMETERS``.
     """
+    if next(fold_predictions(prepared, PARAMETERS), None) is None:
+        return dict(PARAMETERS)  # the history is too short for a forward step: nothing to tune by
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         direction="minimize",
@@ -49,7 +51,7 @@ def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> d
 def _objective(trial: optuna.Trial, prepared: Prepared) -> float:
     parameters = _suggest(trial)
     losses = []
-    for step, (rows, trees) in enumerate(fold_predictions(prepared, parameters)):
+    for step, (_, rows, trees) in enumerate(fold_predictions(prepared, parameters)):
         probability = expit(prepared.start[rows] + TREE_WEIGHT * trees)
         losses.append(log_loss(prepared.panel.y[rows], probability))
         trial.report(float(np.mean(losses)), step)

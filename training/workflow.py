@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.build import build
+from features.build import build, order_span
+from features.errors import InputError
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
 from training.churn import PARAMETERS, Forward, Prepared, forward_predictions, prepare, train
@@ -89,6 +90,7 @@ def train_and_register(
     say("registering the model")
     drawn = [pictures / "calibration.png", pictures / "lift.png"] if forward is not None else []
     if forward is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
         curves = {"Patron": forward.probability, "MBG/NBD": forward.baseline_probability}
         plot_calibration(forward.y, curves, drawn[0], "Calibration of forward predictions")
         plot_lift(forward.y, curves, drawn[1], "Churners reached by forward predictions")
@@ -108,7 +110,14 @@ def train_and_register(
 def backtest_origin(
     warehouse: Warehouse, origin: pd.Timestamp, *, trials: int = 0, say: Say = lambda _: None
 ) -> Outcome:
-    """Train as of an origin, score its population, and look at what happened in the horizon after it."""
+    """Train as of an origin, score its population, and look at what happened in the horizon after it.
+
+    Raises
+    ------
+    InputError
+        The warehouse's orders end before the horizon does: who has not ordered yet has not churned yet.
+    """
+    _refuse_open_horizon(warehouse, origin)
     prepared = prepare(warehouse, origin)
     model, _, _ = _fit(prepared, warehouse.settings().warehouse_id, trials, say)
     frame = build(warehouse, [origin], population=CHURN_90D.population)
@@ -122,6 +131,15 @@ def backtest_origin(
         if len(np.unique(y[rows])) == 2:
             slices[name] = compare(y[rows], p[rows], baseline[rows], customers[rows])
     return Outcome(origin, y, p, baseline, compare(y, p, baseline, customers), slices)
+
+
+def _refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
+    span, over = order_span(warehouse), origin + pd.Timedelta(days=CHURN_90D.horizon_days)
+    if span is not None and span[1] < over:
+        raise InputError(
+            f"origin {origin} cannot be judged: its {CHURN_90D.horizon_days} days end at {over}, and the orders in "
+            f"{warehouse.path} end at {span[1]}; choose an earlier --origin"
+        )
 
 
 def _fit(

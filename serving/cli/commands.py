@@ -28,7 +28,7 @@ app = typer.Typer(
     help="Customer intelligence for retailers: features, churn, and the weekly at-risk list.",
 )
 # into a file or a pipe, tables are not squeezed into a terminal's width
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 WarehouseFile = Annotated[Path, typer.Option("--warehouse", help="The warehouse file (DuckDB).")]
 AsOf = Annotated[
@@ -58,12 +58,16 @@ def ingest(
     if (tables is None) == (source is None):
         raise InputError("say what to load: either --tables DIR, or --source NAME with --path P")
     if tables is not None:
+        if path is not None:
+            raise InputError("--path belongs to --source; --tables names its folder itself")
         report = ingest_tables(store, tables, received_at=at, currency=currency, timezone=timezone)
         print_load(console, report)
         return
     if path is None or source is None:
         raise InputError(f"--source {source} needs --path, a file or folder of its export")
-    report, delivery = ingest_source(store, source, path, received_at=at, timezone=timezone)
+    report, delivery = ingest_source(
+        store, source, path, received_at=at, currency=currency, timezone=timezone
+    )
     print_load(console, report, delivery)
 
 
@@ -90,6 +94,8 @@ def train(warehouse: WarehouseFile, as_of: AsOf, trials: Trials = 0) -> None:
     from training.registry import Registry
     from training.workflow import train_and_register
 
+    store = Warehouse(warehouse)
+    store.settings()  # before anything is made beside a warehouse that is not there
     registry = Registry(warehouse.absolute().parent)
     with tempfile.TemporaryDirectory() as scratch, console.status("training") as status:
         training = train_and_register(
@@ -162,7 +168,8 @@ def weekly(
     from training.registry import Registry, churn_name
 
     store, at = Warehouse(warehouse), instant(as_of)
-    chosen = Registry(warehouse.absolute().parent).get(churn_name(store.settings().warehouse_id), model, at)
+    name = churn_name(store.settings().warehouse_id)
+    chosen = Registry(warehouse.absolute().parent).get(name, model, at)
     made = make(
         store, chosen.model, at, model_name=chosen.name, model_version=chosen.version, run_id=chosen.run_id,
         at_risk_from=at_risk_from,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from features.errors import InputError
 from features.load import LoadReport
 from features.sources.delivery import Delivery
 from serving.lists import WeeklyList
@@ -37,10 +38,17 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; --out names the Parquet file to write")
     unfinished = path.with_name(f".{path.name}.part")
-    frame.to_parquet(unfinished, index=False)
-    unfinished.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            frame.to_parquet(file, index=False)
+        unfinished.replace(path)
+    except OSError as problem:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({problem.strerror}); choose another --out") from problem
 
 
 def counts(values: pd.Series) -> str:

@@ -43,7 +43,7 @@ SCHEMES = (
             "new": "days_since_first_order < 30",
             "churned": "r_days > 365",
             "dormant": "r_days > 180",
-            "high_value": "spend_365d - refunds_365d > 5000 AND orders_365d >= 2",
+            "high_value": "round(spend_365d - refunds_365d, 2) > 5000 AND orders_365d >= 2",
             "potential": "true",
         },
     ),

@@ -12,7 +12,7 @@ import pytest
 from features.build import build
 from features.catalogue import names
 from features.tables import TABLES
-from tests.features.oracle import World, everybody, features_of
+from tests.features.oracle import World, active_at, everybody, features_of
 from tests.features.worlds import (
     at,
     contact,
@@ -77,10 +77,12 @@ def consent(customer_id, when):
 TIME = [
     Case(
         "an order at the cutoff is the future, a microsecond before it is not",
-        [line("ann", CUTOFF, 10), line("ann", JUST_BEFORE_CUTOFF, 20)],
+        [line("ann", CUTOFF, 30), line("ann", JUST_BEFORE_CUTOFF, 20)],
         {
             "orders_all": 1,
             "spend_7d": 20,
+            "max_order_value_7d": 20,
+            "max_order_value_all": 20,
             "days_since_last_order": 1e-6 / 86400,
             "days_since_first_order": 1e-6 / 86400,
         },
@@ -221,6 +223,14 @@ ORDERS = [
         ],
         {"orders_all": 1, "spend_all": 10, "max_order_value_all": 10, "days_since_last_order": 1 / 24},
         cutoff="2024-06-01T11:00",
+    ),
+    Case(
+        "a line at the cutoff is the future, though its order is not",
+        [
+            line("ann", "2024-06-01T10:00", 10, order_id="o", line_id="1"),
+            line("ann", CUTOFF, 5, order_id="o", line_id="2"),
+        ],
+        {"orders_all": 1, "spend_all": 10, "spend_30d": 10, "max_order_value_30d": 10},
     ),
     Case(
         "a window's edge between the lines of an order: the order is outside, and all its lines with it",
@@ -429,6 +439,20 @@ ZONES = [
                 0,
             ),
         )
+    ),
+    Case(
+        "a registration ahead of its time, withdrawn before it came: no zone, and the order counts once",
+        [
+            customer(
+                "ann",
+                timezone=SHANGHAI,
+                known_at=at("2024-06-01"),
+                registered_at=at("2024-06-20"),
+                superseded_at=at("2024-06-10"),
+            ),
+            line("ann", FRIDAY_IN_LONDON_SATURDAY_IN_SHANGHAI, 10),
+        ],
+        {"weekend_share_365d": 0, "spend_all": 10, "units_all": 1, "orders_all": 1},
     ),
     Case(
         "summer time: Friday 23:30 UTC is Saturday in London in June and not in January",
@@ -792,3 +816,15 @@ def test_the_empty_customer_has_nothing_else(built):
     number = CASES.index(EMPTY[0])
     row = built["UTC", at(CUTOFF)][own(number, "ann"), at(CUTOFF).replace(tzinfo=None)]
     assert row.keys() == {"customer_id", "cutoff", *names()}
+
+
+def test_the_default_population_ordered_in_the_last_365_days(warehouses, oracles):
+    frame = build(warehouses["UTC"], [CUTOFF])
+    assert frame["customer_id"].tolist() == active_at(oracles["UTC"], at(CUTOFF))
+    assert frame["orders_365d"].min() == 1
+
+
+def test_columns_chosen_are_those_of_the_whole(warehouses):
+    chosen = ["overdue_ratio", "spend_30d"]
+    frame = build(warehouses["UTC"], [CUTOFF], columns=chosen)
+    assert frame.equals(build(warehouses["UTC"], [CUTOFF])[["customer_id", "cutoff", *chosen]])

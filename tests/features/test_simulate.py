@@ -13,16 +13,20 @@ from hypothesis import strategies as st
 from scipy.stats import gamma, rankdata
 
 from features.errors import InputError
-from features.sources import simulate as module
+from features.sources import simulate as door
 from features.sources.simulate import SimulatedRetailer, simulate, write
+from features.sources.simulate.columns import decimals
+from features.sources.simulate.truth import order_probability
+from features.sources.simulate.world import Orders, People, draw_orders, draw_people, make_clock
 from features.tables import TABLES
 
 CUSTOMERS, DAYS, END, SEED = 10_000, 730, date(2024, 7, 1), 11
 START_AT, END_AT = datetime(2022, 7, 2, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC)
-CLOCK = module._clock(1, DAYS, END)
+CLOCK = make_clock(DAYS, np.datetime64(END, "us"))
 TYPES = {
     "id": pa.string(),
     "text": pa.string(),
+    "zone": pa.string(),
     "time": pa.timestamp("us", "UTC"),
     "date": pa.date32(),
     "amount": pa.decimal128(18, 2),
@@ -42,8 +46,8 @@ def retailer() -> SimulatedRetailer:
 def latent():
     """What the retailer above was made of: the first two draws of the same seed."""
     rng = np.random.default_rng(SEED)
-    people = module._draw_people(rng, CLOCK, CUSTOMERS)
-    return people, module._draw_orders(rng, CLOCK, people)
+    people = draw_people(rng, CLOCK, CUSTOMERS)
+    return people, draw_orders(rng, CLOCK, people)
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +77,16 @@ def outcome(retailer):
     return truth.assign(ordered=(truth.next_order_at < END_AT + timedelta(days=90)).to_numpy(dtype=bool))
 
 
-def people_of(n: int, **given_columns) -> module._People:
-    zeros = dict.fromkeys(module._People.__dataclass_fields__, np.zeros(n, dtype=np.int64))
-    return module._People(**{**zeros, **{name: np.asarray(value) for name, value in given_columns.items()}})
+def people_of(n: int, **given_columns) -> People:
+    zeros = dict.fromkeys(People.__dataclass_fields__, np.zeros(n, dtype=np.int64))
+    return People(**{**zeros, **{name: np.asarray(value) for name, value in given_columns.items()}})
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
-def test_the_module_shows_exactly_what_it_promises():
-    assert module.__all__ == sorted(module.__all__) == ["SimulatedRetailer", "simulate", "write"]
+def test_the_door_shows_exactly_what_it_promises():
+    assert door.__all__ == sorted(door.__all__) == ["SimulatedRetailer", "simulate", "write"]
 
 
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path):
@@ -177,7 +181,7 @@ def test_amounts_fit_together(retailer):
 
 
 def test_a_decimal_is_its_units_shifted():
-    made = module._decimal(np.array([0, 5, -12_345, 10**17 - 1]), 2).to_pylist()
+    made = decimals(np.array([0, 5, -12_345, 10**17 - 1]), 2).to_pylist()
     assert made == [Decimal("0.00"), Decimal("0.05"), Decimal("-123.45"), Decimal("999999999999999.99")]
 
 
@@ -295,7 +299,7 @@ def test_gaps_have_the_mean_and_regularity_they_were_built_with(stages, cv):
         stages=np.full(n, stages),
         lifetime=np.full(n, 10**9),
     )
-    orders = module._draw_orders(np.random.default_rng(3), CLOCK, people)
+    orders = draw_orders(np.random.default_rng(3), CLOCK, people)
     inner = np.flatnonzero(orders.customer[1:] == orders.customer[:-1])
     gap, wrongs = np.diff(orders.at)[inner], orders.wrongs[inner]
     assert gap[wrongs == 0].mean() == pytest.approx(5.0, rel=0.06)
@@ -310,7 +314,7 @@ def test_customers_leave_after_their_last_order():
     people = people_of(
         3, first=[-300.0, -300.0, -300.0], rate=[5.0, 5.0, 5.0], stages=[1, 2, 3], lifetime=[0, 1, 11]
     )
-    orders = module._draw_orders(np.random.default_rng(3), CLOCK, people)
+    orders = draw_orders(np.random.default_rng(3), CLOCK, people)
     assert orders.customer.tolist() == [1] + [2] * 11
     assert orders.number.tolist() == [0, *range(11)]
 
@@ -372,7 +376,7 @@ def test_interest_rises_before_an_order_and_fades_with_the_customer(retailer, or
 
 def test_the_probability_by_hand():
     people = people_of(5, rate=np.full(5, 0.1), stages=[1, 2, 2, 2, 1], lifetime=[2, 2, 2, 1, 9])
-    orders = module._Orders(
+    orders = Orders(
         customer=np.arange(5),
         at=np.array([-7.0, -5.0, -5.0, -5.0, -1e6]),
         number=np.zeros(5, dtype=np.int64),
@@ -386,7 +390,7 @@ def test_the_probability_by_hand():
         0.0,  # the first order was the last
         1 - np.exp(-1),  # where both survival functions are 0 in float64
     ]
-    assert module._p_order(people, orders, np.arange(5), ahead=10.0) == pytest.approx(expected)
+    assert order_probability(people, orders, np.arange(5), ahead=10.0) == pytest.approx(expected)
 
 
 def test_the_truth_is_the_survival_ratio_and_the_continuation(retailer, latent):

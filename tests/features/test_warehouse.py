@@ -313,6 +313,17 @@ def test_a_zone_that_is_none_does_not_stop_the_features_of_everybody(warehouse):
     assert [table for table, _ in set_aside(warehouse)] == ["customers"]
 
 
+@pytest.mark.parametrize(
+    "typo",
+    [{"quantity": 4006381333931.0}, {"net_amount": 4006381333931000.0}],
+    ids=lambda typo: next(iter(typo)),
+)
+def test_a_barcode_typed_into_the_wrong_field_does_not_stop_the_features_of_everybody(warehouse, typo):
+    warehouse.load(sent(sale(), sale(order_id="typo", customer_id="bob", **typo)), arrival(1))
+    frame = build(warehouse, ["2024-02-01"]).set_index("customer_id")
+    assert (frame.loc["ann", "units_all"], frame.loc["ann", "spend_all"]) == (1, 10)
+
+
 def test_several_broken_rules_are_told_together(warehouse):
     warehouse.load(sent(sale(), sale(order_id="x", quantity=-1.0, kind="gift")), arrival(1))
     ((_, reason),) = set_aside(warehouse)

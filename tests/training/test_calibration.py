@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import optimize, special
 
 from features.errors import InputError
-from training.calibration import PlattCalibration, apply, expit, fit_platt, logit
+from training.calibration import PlattCalibration, apply, expit, fit_platt, fit_slope, logit
 
 
 def slow_fit(logits, y, weights):
@@ -126,3 +126,72 @@ def test_logit_refuses_what_is_no_probability(p):
 def test_unusable_input_is_refused(arguments, says):
     with pytest.raises(InputError, match=says):
         fit_platt(*arguments)
+
+
+# ------------------------------------------------------------------------------------------------- one slope, many levels
+
+
+def slow_slope(logits, y, groups):
+    names = sorted(set(groups))
+
+    def loss(beta):
+        p = special.expit(beta[0] * logits + np.array([beta[1 + names.index(group)] for group in groups]))
+        p = np.clip(p, 1e-300, 1 - 1e-16)
+        fit = -np.sum(np.where(y == 1, np.log(p), np.log(1 - p)))
+        return fit + (beta[0] - 1) ** 2 / (2 * 0.25) + np.sum(beta[1:] ** 2) / 2
+
+    return optimize.minimize(loss, [1.0] + [0.0] * len(names), method="BFGS", options={"gtol": 1e-8}).x[0]
+
+
+def seasons(n, slope, levels, seed=4):
+    """A world whose level differs from group to group; the slope does not."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(len(levels), size=n)
+    logits = rng.normal(0.5, 1.5, n)
+    y = (rng.random(n) < special.expit(np.asarray(levels)[groups] + slope * logits)).astype(float)
+    return logits, y, groups
+
+
+@pytest.mark.parametrize("n", [1, 30, 600])
+def test_the_slope_agrees_with_a_general_optimiser(n):
+    logits, y, groups = seasons(n, 0.6, [-1.0, 0.2, 0.7])
+    assert fit_slope(logits, y, groups).slope == pytest.approx(slow_slope(logits, y, groups), abs=1e-5)
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, 1.4])
+def test_the_slope_is_recovered_whatever_the_levels(slope):
+    world = seasons(40_000, slope, [-1.5, 0.0, 1.5])
+    assert fit_slope(*world) == PlattCalibration(0.0, pytest.approx(slope, abs=0.05))
+    # One level for all would mistake the seasons for noise.
+    if slope >= 1.0:
+        assert fit_platt(*world[:2]).slope < slope - 0.05
+
+
+def test_a_level_of_a_group_is_no_evidence_about_the_slope():
+    # By hand: at logit 0 the slope has no say, whatever the outcomes; it stays at its prior mean of 1.
+    assert fit_slope([0.0, 0.0, 0.0], [1, 0, 1], ["a", "a", "b"]) == PlattCalibration(0.0, 1.0)
+
+
+def test_the_names_and_the_order_of_groups_do_not_matter():
+    logits, y, groups = seasons(500, 0.8, [-1.0, 1.0])
+    renamed = np.array(["spring", "autumn"])[groups]
+    backwards = fit_slope(logits[::-1], y[::-1], groups[::-1])
+    assert fit_slope(logits, y, renamed).slope == pytest.approx(fit_slope(logits, y, groups).slope, abs=1e-9)
+    assert backwards.slope == pytest.approx(fit_slope(logits, y, groups).slope, abs=1e-9)
+
+
+def test_without_rows_the_slope_is_left_as_it_is():
+    assert fit_slope([], [], []) == PlattCalibration()
+
+
+@pytest.mark.parametrize("y", [np.zeros(300), np.ones(300)])
+def test_a_slope_of_a_single_class_stays_finite(y):
+    fitted = fit_slope(np.linspace(-3, 3, 300), y, np.arange(300) % 3)
+    assert 0.0 < fitted.slope < 3.0
+
+
+def test_a_slope_needs_outcomes():
+    with pytest.raises(InputError, match="must be 0 or 1"):
+        fit_slope([0.0, 1.0], [0, 2], [0, 0])
+    with pytest.raises(InputError, match="equally long"):
+        fit_slope([0.0, 1.0], [0], [0, 0])

@@ -1,0 +1,69 @@
+"""The model card: nothing lost on the way through JSON, and a page that people can read."""
+
+import json
+from dataclasses import replace
+
+from features.contract import Contract
+from training.baselines import MBGNBD
+from training.calibration import PlattCalibration
+from training.card import ChurnCard
+
+CARD = ChurnCard(
+    target="churn_90d",
+    asks="places no order in [cutoff, cutoff + 90 days)",
+    horizon_days=90,
+    population="active-365d",
+    warehouse_id="shop-0a1b2c",
+    as_of="2024-07-01T00:00:00",
+    trained_at="2024-07-02T03:04:05+00:00",
+    cutoffs=("2024-03-06T00:00:00", "2024-04-02T00:00:00"),
+    rows=12_345,
+    churn_share=0.5371,
+    contract=Contract(("orders_7d", "last_csat"), "0123456789abcdef"),
+    baseline=MBGNBD(r=0.1 + 0.2, alpha=10.7, a=1.0, b=15.3),
+    baseline_mean=1 / 3,
+    tree_weight=0.5,
+    calibration=PlattCalibration(0.0, 1.2054),
+    parameters={"num_leaves": 8, "learning_rate": 0.03},
+    metrics={"auc": 0.80162, "rows": 5741.0},
+)
+
+
+def test_nothing_is_lost_through_json():
+    again = ChurnCard.from_json(CARD.to_json())
+    assert again == CARD
+    assert isinstance(again.cutoffs, tuple)
+    assert isinstance(again.contract.names, tuple)
+    assert again.to_json() == CARD.to_json()
+
+
+def test_the_json_is_for_other_programs_too():
+    data = json.loads(CARD.to_json())
+    assert data["contract"] == {"names": ["orders_7d", "last_csat"], "digest": "0123456789abcdef"}
+    assert data["calibration"] == {"intercept": 0.0, "slope": 1.2054}
+
+
+def test_the_page_says_what_one_has_to_know():
+    page = CARD.to_markdown()
+    for line in (
+        "# Model card: churn_90d",
+        "| predicts | probability that a customer places no order in [cutoff, cutoff + 90 days) |",
+        "| about | population `active-365d`; nobody else |",
+        "| uses nothing at or after | 2024-07-01T00:00:00 |",
+        "| trained | 2024-07-02T03:04:05+00:00, 12,345 rows (customer, cutoff) at 2 cutoffs "
+        "from 2024-03-06T00:00:00 to 2024-04-02T00:00:00, share of churn 0.537 |",
+        "| features | 2, definitions 0123456789abcdef |",
+        "| calibration | slope 1.205, intercept 0.000 on forward out-of-fold log odds |",
+        "| parameters | num_leaves 8, learning_rate 0.03 |",
+        "| auc | 0.8016 |",
+        "| rows | 5741 |",
+    ):
+        assert line in page.splitlines()
+    assert "(r 0.3, alpha 10.7, a 1, b 15.3; weeks)" in page
+    assert "Not for: price or depth of discount by person" in page
+
+
+def test_a_model_without_forward_figures_has_a_page_too():
+    page = replace(CARD, metrics={}).to_markdown()
+    assert "| auc |" not in page
+    assert ChurnCard.from_json(replace(CARD, metrics={}).to_json()).metrics == {}

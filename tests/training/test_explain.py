@@ -1,0 +1,217 @@
+"""Reasons: contributions that add up, in the right direction, and in words that hold the customer's own numbers."""
+
+import string
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from features.build import build
+from features.catalogue import GROUPS, names, select
+from tests.features.worlds import event, line, tables_of, ticket, warehouse_of
+from training.calibration import logit
+from training.explain import REASONS, WORTH_MENTIONING, group_contributions, reasons
+from training.predict import churn_probability
+
+
+def placeholders(reason):
+    return [name for _, name, _, _ in string.Formatter().parse(reason.text) if name]
+
+
+# ------------------------------------------------------------------------------------------------- contributions
+
+
+def test_contributions_add_up_to_the_log_odds(model, frame):
+    added = group_contributions(model, frame).sum(axis=1).to_numpy()
+    constant = logit(churn_probability(model, frame)) - added
+    card = model.card
+    shap = model.trees.predict(frame.head(1)[list(card.contract.names)].to_numpy(float), pred_contrib=True)
+    documented = card.calibration.slope * (card.baseline_mean + card.tree_weight * shap[0, -1])
+    assert_allclose(constant, documented + card.calibration.intercept, atol=1e-9)
+    assert np.ptp(added) > 2.0
+
+
+def test_each_group_has_its_column_and_each_row_its_own(model, frame):
+    contributions = group_contributions(model, frame)
+    assert list(contributions.columns) == list(GROUPS)
+    assert contributions.index.equals(frame.index)
+    some = frame.iloc[[7, 3]].set_index(pd.Index(["x", "y"]))
+    alone = group_contributions(model, some)
+    assert list(alone.index) == ["x", "y"]
+    assert_allclose(alone.to_numpy(), contributions.iloc[[7, 3]].to_numpy(), atol=1e-12)
+
+
+def test_the_baseline_belongs_to_rhythm(model, frame):
+    # A model without trees knows rhythm alone.
+    bare = replace(model, card=replace(model.card, tree_weight=0.0))
+    contributions = group_contributions(bare, frame)
+    assert (contributions.drop(columns="rhythm") == 0.0).all(axis=None)
+    expected = logit(churn_probability(bare, frame)) - model.card.calibration.slope * model.card.baseline_mean
+    assert_allclose(contributions["rhythm"], expected, atol=1e-9)
+
+
+def silent(frame, days):
+    """The customers as they would be had their last order been this long ago."""
+    return frame.assign(
+        days_since_last_order=float(days),
+        overdue_ratio=days / frame["gap_mean_days"],
+        orders_7d=0,
+        orders_30d=0,
+    )
+
+
+def test_a_longer_silence_raises_the_risk_through_rhythm(model, frame):
+    regular = frame[(frame["active_days_all"] >= 4) & (frame["days_since_first_order"] > 400)]
+    assert len(regular) > 100
+    before, after = (group_contributions(model, silent(regular, days))["rhythm"] for days in (5, 250))
+    assert (after > before).all()
+    assert (after - before).median() > 1.0
+
+
+def test_a_longer_silence_takes_the_place_of_other_reasons(model, frame):
+    regular = frame[(frame["active_days_all"] >= 4) & (frame["days_since_first_order"] > 400)]
+    said = reasons(model, silent(regular, 250))
+    assert said["reason_1"].str.startswith("last order 250 days ago").mean() > 0.9
+
+
+# ------------------------------------------------------------------------------------------------- words
+
+
+def candidates(record):
+    """Every sentence that could be said of a customer, and its group."""
+    return {
+        reason.text.format(**record): reason.group
+        for reason in REASONS
+        if not any(pd.isna(record[name]) for name in placeholders(reason))
+    }
+
+
+def test_three_reasons_of_three_groups_in_the_customers_own_numbers(model, frame):
+    said = reasons(model, frame)
+    assert list(said.columns) == ["reason_1", "reason_2", "reason_3"]
+    assert said.index.equals(frame.index)
+    for record, row in zip(frame.to_dict("records"), said.itertuples(index=False), strict=True):
+        own = candidates(record)
+        groups = [own[text.removeprefix("but ")] for text in row]
+        assert len(set(groups)) == 3
+
+
+def test_what_raises_comes_first_and_what_lowers_after_but(model, frame):
+    contributions, said = group_contributions(model, frame), reasons(model, frame)
+    kinds = set()
+    for record, added, row in zip(
+        frame.to_dict("records"), contributions.to_numpy(), said.itertuples(index=False), strict=True
+    ):
+        own = candidates(record)
+        value = dict(zip(GROUPS, added, strict=True))
+        values = [value[own[text.removeprefix("but ")]] for text in row]
+        raising = sorted((one for one in added if one >= WORTH_MENTIONING), reverse=True)[:3]
+        assert values == raising + sorted(one for one in added if one < WORTH_MENTIONING)[: 3 - len(raising)]
+        assert [text.startswith("but ") for text in row] == [one < 0 for one in values]
+        kinds.add(len(raising))
+    assert kinds >= {0, 1, 2, 3}
+
+
+def test_as_many_reasons_as_asked_for(model, frame):
+    assert reasons(model, frame.head(3), most=1).shape == (3, 1)
+    everything = reasons(model, frame.head(3), most=len(GROUPS))
+    assert everything.shape == (3, len(GROUPS))
+    assert_array_equal(everything.iloc[:, :3].to_numpy(), reasons(model, frame.head(3)).to_numpy())
+
+
+def test_nobody_needs_no_reasons(model, frame):
+    assert list(reasons(model, frame.head(0)).columns) == ["reason_1", "reason_2", "reason_3"]
+    assert group_contributions(model, frame.head(0)).shape == (0, len(GROUPS))
+
+
+BY_HAND = [
+    (
+        {"days_since_last_order": 45.4, "gap_mean_days": 29.6},
+        "last order 45 days ago, usually every 29.6 days",
+    ),
+    ({"days_since_last_order": 45.4, "gap_mean_days": None}, "one order so far, 45 days ago"),
+    ({"orders_90d": 2, "orders_365d": 7}, "orders in 90 days: 2, in 365 days: 7"),
+    (
+        {"distinct_categories_365d": 3, "top_category_share_365d": 0.756},
+        "categories bought in 365 days: 3, 76% of spend in one",
+    ),
+    (
+        {"distinct_products_365d": 4, "top_category_share_365d": None},
+        "different products bought in 365 days: 4",
+    ),
+    ({"discount_share_365d": 0.125}, "12% discount on purchases of 365 days"),
+    ({"refunds_365d": 1234.5}, "returned goods for 1,234.50 in 365 days"),
+    ({"online_share_365d": 0.25, "weekend_share_365d": 1.0}, "25% of orders online, 100% at weekends"),
+    (
+        {"days_since_last_event": 9.7, "views_30d": 5},
+        "last browsing or visit 10 days ago, product views in 30 days: 5",
+    ),
+    ({"days_since_last_event": None, "views_30d": 0}, "no browsing seen"),
+    ({"open_rate_90d": 0.6}, "opens 60% of messages (90 days)"),
+    ({"open_rate_90d": None, "contacts_30d": 0}, "marketing messages in 30 days: 0"),
+    ({"complaints_90d": 1, "last_csat": 2.0}, "complaints in 90 days: 1, last rating 2 of 5"),
+    (
+        {"tickets_90d": 2, "complaints_90d": 1, "last_csat": None},
+        "service tickets in 90 days: 2, complaints: 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("numbers", "sentence"), BY_HAND, ids=[sentence for _, sentence in BY_HAND])
+def test_sentences_by_hand(model, frame, numbers, sentence):
+    one = frame.head(1).astype(dict.fromkeys(numbers, float)).assign(**numbers)
+    said = {text.removeprefix("but ") for text in reasons(model, one, most=len(GROUPS)).iloc[0]}
+    assert sentence in said
+
+
+def test_every_sentence_is_tried_above():
+    assert len(BY_HAND) >= len(REASONS)
+
+
+# ------------------------------------------------------------------------------------------------- nothing undefined
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.text)
+def test_a_sentence_speaks_of_features_of_its_group(reason):
+    assert set(reason.needs) | set(placeholders(reason)) <= set(names())
+    assert {feature.group for feature in select(placeholders(reason))} <= {reason.group}
+
+
+def test_every_group_has_a_sentence_for_everybody():
+    assert {reason.group for reason in REASONS} == set(GROUPS)
+    without = [
+        group for group in GROUPS if not any(reason.group == group and not reason.needs for reason in REASONS)
+    ]
+    assert without == []
+
+
+def test_the_last_sentence_of_a_group_is_the_one_without_needs():
+    for group in GROUPS:
+        needs = [bool(reason.needs) for reason in REASONS if reason.group == group]
+        assert all(needs[:-1])
+
+
+def test_gifts_only_are_explained_too(model, tmp_path):
+    """Nothing was to pay, so there is no share of discount."""
+    rows = [line("ann", "2024-06-01", 0), line("bob", "2024-06-01", 10), line("bob", "2024-06-20", 10)]
+    warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(rows))
+    two = build(warehouse, ["2024-07-01"])
+    assert two["discount_share_365d"].isna().tolist() == [True, False]
+    said = reasons(model, two, most=len(GROUPS))
+    assert said.shape == (2, len(GROUPS))
+    assert not any("nan" in text for text in said.to_numpy().ravel())
+
+
+def test_no_customer_is_told_nan(model, frame, tmp_path):
+    rows = [
+        line("ann", "2024-06-01", 5),
+        event("ann", "2024-06-02", "visit"),
+        line("bob", "2023-08-01", 5, channel="store"),
+        ticket("bob", "2024-06-01", "complaint"),
+    ]
+    bare = build(warehouse_of(tmp_path / "w.duckdb", tables_of(rows)), ["2024-07-01"])
+    for people in (frame, bare):
+        said = reasons(model, people, most=len(GROUPS))
+        assert not any("nan" in text for text in said.to_numpy().ravel())

@@ -1,0 +1,114 @@
+"""Gates: a table of verdicts by hand, and a planted leak that trips the alarm."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.evaluate import Comparison, Figures
+from training.gates import GATES, LEAK_AUC, Verdict, judge
+from training.intervals import Difference, Interval
+
+LOGLOSS, AUC, ECE, LEAK = range(4)
+
+
+@pytest.fixture(scope="module")
+def few(prepared):
+    """A fifth of the customers."""
+    rows = (prepared.panel.frame["customer_id"] < "c000300").to_numpy()
+    panel = replace(prepared.panel, frame=prepared.panel.frame[rows], y=prepared.panel.y[rows])
+    return replace(prepared, panel=panel, x=prepared.x[rows], start=prepared.start[rows])
+
+
+def sure(value):
+    return Interval(value, value, value, 0.0)
+
+
+def figures(log_loss, ece, floor=0.02):
+    return Figures(sure(0.8), sure(log_loss), ece, floor, 1.5, 0.5)
+
+
+def comparison(*, log_loss=0.50, baseline=0.55, ece=0.03, floor=0.02, auc=0.02, auc_error=0.01):
+    return Comparison(
+        rows=1_000,
+        customers=500,
+        churn_share=0.5,
+        model=figures(log_loss, ece, floor),
+        baseline=figures(baseline, 0.04),
+        auc_difference=Difference(auc, auc - 0.02, auc + 0.02, auc_error),
+        log_loss_difference=Difference(log_loss - baseline, -0.1, 0.1, 0.01),
+    )
+
+
+VERDICTS = [
+    # what the training achieved, the gate, its value, its bound, passed
+    ({}, LOGLOSS, 0.50, 0.55, True),
+    ({"log_loss": 0.55}, LOGLOSS, 0.55, 0.55, True),
+    ({"log_loss": 0.551}, LOGLOSS, 0.551, 0.55, False),
+    ({}, AUC, -0.02, 0.01, True),
+    ({"auc": -0.009}, AUC, 0.009, 0.01, True),  # worse, but a tie
+    ({"auc": -0.01}, AUC, 0.01, 0.01, True),
+    ({"auc": -0.011}, AUC, 0.011, 0.01, False),
+    ({}, ECE, 0.03, 0.05, True),
+    ({"ece": 0.05}, ECE, 0.05, 0.05, True),
+    ({"ece": 0.051}, ECE, 0.051, 0.05, False),
+    ({"ece": 0.07, "floor": 0.08}, ECE, 0.07, 0.08, True),  # a perfect model might do no better
+]
+
+
+@pytest.mark.parametrize(("achieved", "gate", "value", "bound", "passed"), VERDICTS)
+def test_verdicts_by_hand(few, achieved, gate, value, bound, passed):
+    verdict = judge(comparison(**achieved), few)[gate]
+    assert (verdict.value, verdict.bound) == pytest.approx((value, bound))
+    assert verdict.passed is passed
+
+
+def test_one_verdict_a_gate_in_order(few):
+    verdicts = judge(comparison(), few)
+    assert [verdict.name for verdict in verdicts] == [gate.name for gate in GATES]
+    assert all(verdict.passed for verdict in verdicts)
+
+
+def test_not_a_number_does_not_pass():
+    assert not Verdict("gate", float("nan"), 1.0).passed
+
+
+def leaked(few, column):
+    """The training with one more column."""
+    return replace(few, x=np.column_stack([few.x, column]))
+
+
+def plant(y, how):
+    """A column that knows the outcome."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "the label": y.astype(float),
+        "the label, the other way round": 1.0 - y,
+        "null for those who stayed": np.where(y == 1, rng.random(len(y)), np.nan),
+        "right 99 times in 100": np.where(rng.random(len(y)) < 0.99, y, 1 - y) + rng.normal(0, 1e-3, len(y)),
+    }
+    return columns[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "the label",
+        "the label, the other way round",
+        "null for those who stayed",
+        "right 99 times in 100",
+    ],
+)
+def test_a_planted_leak_trips_the_alarm(few, how):
+    verdict = judge(comparison(), leaked(few, plant(few.panel.y, how)))[LEAK]
+    assert not verdict.passed
+    assert verdict.bound == LEAK_AUC < verdict.value <= 1.0
+
+
+def test_our_features_trip_no_alarm(few):
+    honest = judge(comparison(), few)[LEAK]
+    assert 0.6 < honest.value < 0.85
+    # A column without a single difference and one of noise add nothing.
+    noise = np.random.default_rng(1).random(len(few.panel.y))
+    for column in (np.full(len(noise), 3.0), np.full(len(noise), np.nan), noise):
+        assert judge(comparison(), leaked(few, column))[LEAK] == honest
