@@ -1,5 +1,6 @@
 """Warehouse partitions -> kernel -> frame."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
@@ -31,12 +32,15 @@ def instant(when: str | date | datetime | pd.Timestamp | np.datetime64) -> pd.Ti
     InputError
         It cannot be read as a date or a time.
     """
+    message = f"{when!r} is no date: write it as 2011-09-10 or 2011-09-10T06:00:00Z"
+    if isinstance(when, str) and not re.match(r"\d{4}-\d{2}-\d{2}", when):
+        raise InputError(message)  # 03/04/2011 is not guessed, and the clock ("now") is never a cutoff
     try:
         stamp = pd.Timestamp(when)
     except (ValueError, TypeError) as problem:
-        raise InputError(f"{when!r} is no date: write it as 2011-09-10 or 2011-09-10T06:00:00Z") from problem
+        raise InputError(message) from problem
     if pd.isna(stamp):
-        raise InputError(f"{when!r} is no date: write it as 2011-09-10 or 2011-09-10T06:00:00Z")
+        raise InputError(message)
     return (stamp if stamp.tz is None else stamp.tz_convert(UTC).tz_localize(None)).as_unit("us")
 
 
@@ -115,9 +119,9 @@ def order_span(
     Parameters
     ----------
     known_by
-        As they were known at this instant; None: as they are known today.
+        As they were known at this instant; None: of any version that was ever known.
     """
-    usable = "superseded_at IS NULL"
+    usable = "true"
     if known_by is not None:
         at = f"TIMESTAMP '{known_by}'"
         usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"

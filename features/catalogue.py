@@ -72,7 +72,7 @@ def names() -> tuple[str, ...]:
 def digest(features: tuple[Feature, ...] = FEATURES) -> str:
     """Return a fingerprint of names, order and definitions: it changes when a column's meaning may have changed."""
     definitions = [
-        {"name": feature.name, "window": feature.window_days, **asdict(feature.measure)}
+        {**asdict(feature.measure), "name": feature.name, "window": feature.window_days}
         for feature in features
     ]
     for definition in definitions:

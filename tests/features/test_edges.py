@@ -455,6 +455,16 @@ ZONES = [
         {"weekend_share_365d": 0, "spend_all": 10, "units_all": 1, "orders_all": 1},
     ),
     Case(
+        "a registration ahead of its time, corrected before it came, and a later move: the order counts once",
+        [
+            customer("ann", known_at=at("2024-06-01"), registered_at=at("2024-06-11")),
+            customer("ann", timezone=SHANGHAI, known_at=at("2024-06-10")),
+            customer("ann", timezone=LONDON, known_at=at("2024-06-15")),
+            line("ann", FRIDAY_IN_LONDON_SATURDAY_IN_SHANGHAI, 10),
+        ],
+        {"weekend_share_365d": 1, "spend_all": 10, "units_all": 1, "orders_all": 1},
+    ),
+    Case(
         "summer time: Friday 23:30 UTC is Saturday in London in June and not in January",
         [customer("ann", timezone=LONDON), line("ann", "2024-06-07T23:30"), line("ann", "2024-01-05T23:30")],
         {"weekend_share_365d": 0.5},

@@ -142,6 +142,8 @@ BY_HAND = [
         "different products bought in 365 days: 4",
     ),
     ({"discount_share_365d": 0.125}, "12% discount on purchases of 365 days"),
+    ({"discount_share_365d": np.nan}, "nothing to pay for in 365 days"),
+    ({"online_share_365d": np.nan, "weekend_share_365d": np.nan}, "no order in 365 days"),
     ({"refunds_365d": 1234.5}, "returned goods for 1,234.50 in 365 days"),
     ({"online_share_365d": 0.25, "weekend_share_365d": 1.0}, "25% of orders online, 100% at weekends"),
     (
