@@ -102,13 +102,13 @@ def _spans(name: str) -> str:
     return f"""
         WITH versions AS (
             SELECT source, {key}, {value} AS value, {counts_from} AS since,
-                   coalesce(epoch_us(superseded_at), {FOREVER}) AS until FROM {table}),
+                   coalesce(epoch_us(superseded_at), {FOREVER}) AS until FROM {table} WHERE since < until),
         gaps AS (
             SELECT source, {key}, NULL AS value,
                    coalesce(lag(until) OVER (PARTITION BY source, {key} ORDER BY since), {NEVER}) AS since,
                    since AS until FROM versions
             UNION ALL SELECT source, {key}, NULL, max(until), {FOREVER} FROM versions GROUP BY source, {key}),
-        spans AS (SELECT * FROM versions WHERE since < until UNION ALL SELECT * FROM gaps WHERE since < until),
+        spans AS (SELECT * FROM versions UNION ALL SELECT * FROM gaps WHERE since < until),
         changes AS (
             SELECT *, CASE WHEN value IS DISTINCT FROM lag(value) OVER before OR lag(until) OVER before IS NULL
                            THEN 1 ELSE 0 END AS changed

@@ -71,8 +71,11 @@ def _one_of(name: str, choices: str, *, required: bool = True) -> tuple[Column, 
 
 
 def _amount(*names: str, required: bool = True) -> tuple[Column, ...]:
-    return tuple(Column(name, "amount", required=required, minimum=0) for name in names)
+    return tuple(Column(name, "amount", required=required, minimum=0, maximum=LARGEST) for name in names)
 
+
+LARGEST = 1e9
+"""Of an amount or a quantity in one row: beyond it something else was typed in, such as a barcode."""
 
 _SALES_CHANNELS = "store web app mini_program marketplace phone"
 _MESSAGE_CHANNELS = "sms email push app_popup official_account mini_program wecom assistant phone"
@@ -130,7 +133,7 @@ TABLES: dict[str, Table] = {
                 *_one_of("kind", "sale return"),
                 *_must("time", "paid_at"),
                 *_must("id", "product_id"),
-                Column("quantity", "quantity", above=0),
+                Column("quantity", "quantity", above=0, maximum=LARGEST),
                 *_amount("gross_amount", "discount_amount", "net_amount"),
                 *_amount("cost_amount", required=False),
                 *_must("text", "currency"),

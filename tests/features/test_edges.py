@@ -458,7 +458,9 @@ ZONES = [
         "a registration ahead of its time, corrected before it came, and a later move: the order counts once",
         [
             customer("ann", known_at=at("2024-06-01"), registered_at=at("2024-06-11")),
-            customer("ann", timezone=SHANGHAI, known_at=at("2024-06-10")),
+            customer(
+                "ann", timezone=SHANGHAI, known_at=at("2024-06-10"), registered_at=at("2024-06-10T12:00")
+            ),
             customer("ann", timezone=LONDON, known_at=at("2024-06-15")),
             line("ann", FRIDAY_IN_LONDON_SATURDAY_IN_SHANGHAI, 10),
         ],

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -305,6 +306,12 @@ def test_a_cutoff_is_naive_utc_to_the_microsecond(when, expected):
 )
 def test_what_is_no_date_is_refused(when):
     with pytest.raises(InputError, match=r"is no date: write it as 2011-09-10 or 2011-09-10T06:00:00Z"):
+        instant(when)
+
+
+@pytest.mark.parametrize("when", [pd.NaT, np.datetime64("NaT"), None])
+def test_no_time_at_all_is_refused(when):
+    with pytest.raises(InputError, match="is no date"):
         instant(when)
 
 

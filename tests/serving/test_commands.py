@@ -701,6 +701,7 @@ def test_an_out_that_cannot_be_written(patron, shop, tmp_path, command):
     arguments = asks(shop.warehouse.path, place)[command]
     line = told(patron(command, *arguments))
     assert str(place) in line
+    assert ".part" not in line  # a name that the user has never seen
     assert place.read_bytes() == b"x"
 
 
