@@ -121,11 +121,12 @@ class Warehouse:
             raise InputError(
                 f"{arrival.label}: no canonical table {', '.join(unknown)}; these are: {', '.join(TABLES)}"
             )
-        is_new = not self.path.exists()
+        is_new = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.connect(write=True) as connection:
                 connection.execute("BEGIN")
+                is_new = not _tables(connection)
                 settings = _prepare(connection, self.path, tables, currency=currency, timezone=timezone)
                 report = _load(connection, settings, tables, quarantined, arrival)
                 connection.execute("COMMIT")
@@ -167,9 +168,12 @@ def _open(path: Path, *, write: bool) -> duckdb.DuckDBPyConnection:
             time.sleep(0.2)
 
 
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+
+
 def _require_version(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    names = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "warehouse" not in names:
+    if "warehouse" not in _tables(connection):
         raise InputError(f"{path} is a DuckDB file but no Patron warehouse: it has no table `warehouse`")
     found = connection.execute("SELECT schema_version FROM warehouse").fetchall()
     if found != [(_VERSION,)]:
@@ -193,8 +197,7 @@ def _prepare(
     timezone: str | None,
 ) -> Settings:
     """Make the tables of a new warehouse, or hold the arguments against an old one."""
-    names = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not names:
+    if not _tables(connection):
         _create(connection, path, currency or _currency_of(tables), timezone or "UTC")
     else:
         _require_version(connection, path)

@@ -22,7 +22,8 @@ __all__ = ["AT_RISK_FROM", "Manifest", "WeeklyList", "week_name", "weekly", "wri
 AT_RISK_FROM = 0.5
 """Churn probability from which a customer is at risk: more likely than not to place no order within the horizon."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# the full-width forms are formulas to spreadsheets of some languages
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)

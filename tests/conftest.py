@@ -22,6 +22,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
+    "OMP_NUM_THREADS": "1",  # one test worker a processor: threads of LightGBM would wait for each other
 }
 
 

@@ -118,14 +118,14 @@ def backtest(
     trials: Trials = 0,
 ) -> None:
     """Train as of each origin, predict, and hold the predictions against what happened."""
-    from serving.cli.reports import outcome_record, print_outcomes
+    from serving.cli.reports import outcome_record, print_outcomes, whole_file
     from training.workflow import backtest_origin
 
     store = Warehouse(warehouse)
     with console.status("backtest") as status:
         outcomes = [backtest_origin(store, instant(at), trials=trials, say=status.update) for at in origin]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps([outcome_record(outcome) for outcome in outcomes], indent=1), encoding="utf-8")
+    with whole_file(out) as file:
+        file.write(json.dumps([outcome_record(outcome) for outcome in outcomes], indent=1).encode())
     print_outcomes(console, outcomes)
 
 
@@ -215,12 +215,6 @@ def main() -> None:
     except PatronError as mistake:
         print(f"patron: {mistake}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    except (
-        FileExistsError,
-        FileNotFoundError,
-        IsADirectoryError,
-        NotADirectoryError,
-        PermissionError,
-    ) as mistake:
-        print(f"patron: {mistake.filename}: {mistake.strerror}", file=sys.stderr)  # noqa: T201
+    except OSError as mistake:
+        print(f"patron: {mistake.filename or 'a file'}: {mistake.strerror or mistake}", file=sys.stderr)  # noqa: T201
         sys.exit(2)

@@ -351,12 +351,27 @@ def test_the_columns_asked_for_in_their_order(loaded):
 
 
 def test_sorted_by_cutoff_and_customer_each_cutoff_once(loaded):
-    frame = build(loaded, ["2024-03-01", "2024-01-02", "2024-03-01"])
+    frame = build(loaded, ["2024-03-01", "2024-01-02", "2024-03-01", "2024-02-01"])
     assert list(zip(frame["cutoff"].dt.date.astype(str), frame["customer_id"], strict=True)) == [
         ("2024-01-02", "ann"),
+        ("2024-02-01", "ann"),
+        ("2024-02-01", "bob"),
         ("2024-03-01", "ann"),
         ("2024-03-01", "bob"),
     ]
+
+
+def test_the_population_is_who_bought_within_the_year_or_everybody_known(loaded, folder):
+    put(folder, {"customer_id": "cat", "registered_at": NOON}, table="customers")
+    ingest_tables(loaded, folder)
+    year = NOON + 365 * DAY  # ann's order lies exactly 365 days back
+
+    def who(cutoff, **population):
+        return build(loaded, [cutoff], columns=["orders_all"], **population)["customer_id"].tolist()
+
+    assert who(year) == ["ann", "bob"]
+    assert who(year + timedelta(microseconds=1)) == ["bob"]
+    assert who(year + timedelta(microseconds=1), population="all") == ["ann", "bob", "cat"]
 
 
 def test_parts_change_nothing_and_are_reported(loaded, monkeypatch):
