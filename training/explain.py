@@ -5,6 +5,7 @@ Contributions are on the log-odds scale and add up to the model's log odds: SHAP
 training rows, which belongs to the group ``rhythm`` since frequency and recency are all it knows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,14 @@ class Reason:
         Features that must not be null for the sentence to make sense.
     text
         Format string over the feature names.
+    at_least
+        A feature and the least value with which the sentence makes sense.
     """
 
     group: str
     needs: tuple[str, ...]
     text: str
+    at_least: tuple[str, float] | None = None
 
 
 # The first sentence of a group whose needs are met is said.
@@ -45,8 +49,9 @@ REASONS = (
     Reason(
         "rhythm",
         ("gap_mean_days",),
-        "last order {days_since_last_order:.0f} days ago, usually every {gap_mean_days:.1f} days",
-    ),
+        "last order {days_since_last_order:.0f} days ago, usually every {gap_mean_days:.1f} days", ("gap_mean_days", 1.0)),
+    # several orders within hours say nothing of a rhythm
+    Reason("rhythm", ("gap_mean_days",), "several orders close together, the last {days_since_last_order:.0f} days ago"),
     Reason("rhythm", (), "one order so far, {days_since_last_order:.0f} days ago"),
     Reason("purchases", (), "orders in 90 days: {orders_90d:.0f}, in 365 days: {orders_365d:.0f}"),
     Reason("products", ("top_category_share_365d",),
@@ -118,10 +123,12 @@ def _sentences(group: str, frame: pd.DataFrame) -> list[str]:
     candidates = [reason for reason in REASONS if reason.group == group]
     records = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     return [
-        next(
-            reason.text.format(**record)
-            for reason in candidates
-            if not any(pd.isna(record[name]) for name in reason.needs)
-        )
+        next(reason.text.format(**record) for reason in candidates if _fits(reason, record))
         for record in records
     ]
+
+
+def _fits(reason: Reason, record: Mapping[str, float]) -> bool:
+    if any(pd.isna(record[name]) for name in reason.needs):
+        return False
+    return reason.at_least is None or record[reason.at_least[0]] >= reason.at_least[1]

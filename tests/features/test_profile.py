@@ -69,6 +69,15 @@ CASES = [
         {"ann": (None, "r1", None, "a2", "gold")},
     ),
     (
+        "known last counts before the name of the source",
+        [
+            customer("ann", region_id="r1", known_at=at("2024-03-01")),
+            customer("bob", region_id="r2", owner_id="a2", known_at=at("2024-02-01"), source="till"),
+            link("bob", "ann", source="till"),
+        ],
+        {"ann": (None, "r1", None, "a2", None)},
+    ),
+    (
         "a link known too late joins nobody yet",
         [
             customer("ann", region_id="r1"),

@@ -131,6 +131,14 @@ BY_HAND = [
         {"days_since_last_order": 45.4, "gap_mean_days": 29.6},
         "last order 45 days ago, usually every 29.6 days",
     ),
+    (
+        {"days_since_last_order": 45.4, "gap_mean_days": 1.0},
+        "last order 45 days ago, usually every 1.0 days",
+    ),
+    (
+        {"days_since_last_order": 45.4, "gap_mean_days": 0.99},
+        "several orders close together, the last 45 days ago",
+    ),
     ({"days_since_last_order": 45.4, "gap_mean_days": None}, "one order so far, 45 days ago"),
     ({"orders_90d": 2, "orders_365d": 7}, "orders in 90 days: 2, in 365 days: 7"),
     (

@@ -46,6 +46,15 @@ def test_repeatable_and_never_worse_than_the_defaults(fewer):
     assert objective(fewer, first) == pytest.approx(best[-1], abs=1e-12)
 
 
+def test_repeatable_where_the_defaults_do_not_win(fewer):
+    """Outcomes that nothing predicts: the less the trees do, the better."""
+    y = np.random.default_rng(0).permutation(fewer.panel.y)
+    noise = replace(fewer, panel=replace(fewer.panel, y=y))
+    first = tune(noise, 3)
+    assert first != PARAMETERS
+    assert tune(noise, 3) == first
+
+
 def test_one_trial_is_the_defaults(fewer):
     assert tune(fewer, 1) == PARAMETERS
 
