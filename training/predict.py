@@ -96,13 +96,17 @@ def load_model(folder: Path) -> ChurnModel:
     Raises
     ------
     ModelError
-        A file is missing.
+        A file is missing or damaged.
     ContractError
         The features have changed since.
     """
     for name in (_TREES, _CARD):
         if not (folder / name).is_file():
             raise ModelError(f"{folder} holds no model: {name} is missing")
-    card = ChurnCard.from_json((folder / _CARD).read_text(encoding="utf-8"))
+    try:
+        card = ChurnCard.from_json((folder / _CARD).read_text(encoding="utf-8"))
+        trees = lgb.Booster(model_file=folder / _TREES)
+    except (ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as problem:
+        raise ModelError(f"{folder} holds a damaged model ({problem}): train again") from problem
     card.contract.require_same(current_contract())
-    return ChurnModel(lgb.Booster(model_file=folder / _TREES), card)
+    return ChurnModel(trees, card)

@@ -131,13 +131,13 @@ class Registry:
     def _register(self, name: str, run_id: str) -> str:
         try:
             self._client.create_registered_model(name)
-            alias = CHAMPION
         except MlflowException as problem:
             if problem.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            alias = CHALLENGER
         source = f"{self._client.get_run(run_id).info.artifact_uri}/model"
         version = str(self._client.create_model_version(name, source, run_id).version)
+        # asked, not remembered: an earlier training may have died between the name and its first version
+        alias = CHALLENGER if CHAMPION in self._client.get_registered_model(name).aliases else CHAMPION
         self._client.set_registered_model_alias(name, alias, version)
         return version
 

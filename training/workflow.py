@@ -22,6 +22,8 @@ from training.tuning import tune
 
 __all__ = ["Outcome", "Training", "backtest_origin", "train_and_register"]
 
+_MIN_OF_EACH = 20
+
 Say = Callable[[str], None]
 
 
@@ -128,7 +130,9 @@ def backtest_origin(
     slices = {}
     for name, condition in SLICES.items():
         rows = np.asarray(frame.eval(condition), dtype=np.bool_)
-        if len(np.unique(y[rows])) == 2:
+        if (
+            min(y[rows].sum(), (1 - y[rows]).sum()) >= _MIN_OF_EACH
+        ):  # below it a bootstrap finds one class only
             slices[name] = compare(y[rows], p[rows], baseline[rows], customers[rows])
     return Outcome(origin, y, p, baseline, compare(y, p, baseline, customers), slices)
 

@@ -146,3 +146,11 @@ def test_histories_by_hand():
 def test_the_matrix_has_the_models_order_and_nan_for_null():
     wide = pd.DataFrame({"b": [1, 2], "other": ["x", "y"], "a": [0.5, None]})
     assert_array_equal(matrix(wide, ("a", "b")), [[0.5, 1.0], [np.nan, 2.0]])
+
+
+@pytest.mark.parametrize("name", ["trees.txt", "card.json"])
+def test_a_damaged_model_is_named(model, tmp_path, name):
+    save_model(model, tmp_path)
+    (tmp_path / name).write_text("x")
+    with pytest.raises(ModelError, match="holds a damaged model"):
+        load_model(tmp_path)
