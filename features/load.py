@@ -162,7 +162,9 @@ def load_quarantined(
         "INSERT INTO quarantine SELECT ?, table_name, ?, origin, row_number() OVER (), reason, raw FROM aside",
         [load_id, arrival.source],
     )
-    counts = connection.execute("SELECT table_name, reason, count(*) FROM aside GROUP BY ALL").fetchall()
+    counts = connection.execute(
+        "SELECT table_name, reason, count(*) FROM aside GROUP BY ALL ORDER BY 3 DESC, 2"
+    ).fetchall()
     connection.unregister("aside")
     by_name = {report.table: report for report in reports}
     for name, reason, count in counts:
