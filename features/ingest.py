@@ -40,7 +40,7 @@ def ingest_tables(
         No such folder, no canonical file in it, a file that is no Parquet, a missing column.
     """
     paths = _canonical_files(folder)
-    tables = {path.stem: _read_parquet(path) for path in paths}
+    tables = read_tables(folder)
     arrival = _arrival(paths, f"--tables {folder}", received_at)
     return warehouse.load(tables, arrival, currency=currency, timezone=timezone)
 

@@ -7,12 +7,10 @@ A ``Measure`` is one line in a feature group and stands for one feature per wind
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ALL", "WINDOWS", "Feature", "Measure"]
+__all__ = ["WINDOWS", "Feature", "Measure"]
 
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""
-
-ALL = (None,)
 
 _ZERO_WHEN_EMPTY = ("count", "total", "distinct", "followed", "periods")
 
