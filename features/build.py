@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURES, select, with_operands
 from features.errors import InputError
 from features.kernel import Computed, compute
-from features.streams import read
+from features.streams import partitions, read
 from features.vocabulary import Feature
 from features.warehouse import Warehouse
 
 __all__ = ["POPULATIONS", "build", "instant", "order_span"]
 
 POPULATIONS = ("active-365d", "all")
-_ROWS_A_PART = 4_000_000
 
 Progress = Callable[[int, int], None]
 
@@ -83,9 +82,7 @@ def build(
     settings = warehouse.settings()
     with warehouse.connect() as connection:
         _refuse_before_first_order(warehouse, at)
-        parts = max(
-            1, _rows(connection.execute("SELECT sum(estimated_size) FROM duckdb_tables()").fetchall())
-        )
+        parts = partitions(connection)
         frames = []
         for part in range(parts):
             rows = read(connection, at, part=part, parts=parts)
@@ -94,10 +91,6 @@ def build(
             if progress is not None:
                 progress(part + 1, parts)
     return pd.concat(frames).sort_values(["cutoff", "customer_id"], ignore_index=True)
-
-
-def _rows(found: list[tuple[int]]) -> int:
-    return -(-int(found[0][0] or 0) // _ROWS_A_PART)
 
 
 def _microseconds(cutoffs: Sequence[str | date | datetime | pd.Timestamp]) -> NDArray[np.int64]:

@@ -6,11 +6,22 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from features import browsing, campaigns, channels, products, promotions, purchases, returns, rhythm, tickets
+from features import (
+    browsing,
+    campaigns,
+    channels,
+    facts,
+    products,
+    promotions,
+    purchases,
+    returns,
+    rhythm,
+    tickets,
+)
 from features.errors import InputError
 from features.vocabulary import Feature
 
-__all__ = ["FEATURES", "GROUPS", "digest", "names", "select", "with_operands"]
+__all__ = ["FACTS", "FEATURES", "GROUPS", "digest", "names", "select", "with_operands"]
 
 GROUPS = {
     "purchases": purchases.MEASURES,
@@ -33,11 +44,14 @@ FEATURES: tuple[Feature, ...] = tuple(
 """Every feature, in column order."""
 
 
-_BY_NAME = {feature.name: feature for feature in FEATURES}
+FACTS: tuple[Feature, ...] = tuple(fact for measure in facts.MEASURES for fact in measure.features("facts"))
+"""What only rules look at; given where asked for by name."""
+
+_BY_NAME = {feature.name: feature for feature in (*FEATURES, *FACTS)}
 
 
 def select(wanted: Iterable[str]) -> tuple[Feature, ...]:
-    """Return the features of these names, in this order.
+    """Return the features and facts of these names, in this order.
 
     Raises
     ------
@@ -49,7 +63,7 @@ def select(wanted: Iterable[str]) -> tuple[Feature, ...]:
         if name not in _BY_NAME:
             close = ", ".join(difflib.get_close_matches(name, _BY_NAME, n=3)) or "none is close"
             raise InputError(
-                f"no feature is called {name!r} (close: {close}); the catalogue has {len(_BY_NAME)}"
+                f"no feature is called {name!r} (close: {close}); the catalogue has {len(FEATURES)}"
             )
         chosen.append(_BY_NAME[name])
     return tuple(chosen)

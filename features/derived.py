@@ -23,24 +23,26 @@ def streams_of(rows: Rows, cut: Cut, timezone: str) -> dict[str, Stream]:
     lines, tickets, contacts = rows["lines"], rows["tickets"], rows["contacts"]
     sale = equals(lines, "kind", "sale")
     sales, orders = _sales_and_orders(lines.filter(pa.array(sale)), cut, timezone)
-    delivered = contacts.filter(
-        pc.and_(pc.equal(contacts["purpose"], "marketing"), pc.equal(contacts["status"], "delivered"))
-    )
+    delivered = equals(contacts, "purpose", "marketing") & equals(contacts, "status", "delivered")
     return {
         "lines": sales,
         "orders": orders,
-        "returns": _stream(lines.filter(pa.array(~sale)), cut, "net"),
+        "returns": _stream(lines, cut, "net", "order_id", only=~sale),
         "events": _stream(rows["events"], cut),
-        "tickets": _stream(tickets, cut),
+        "tickets": _stream(tickets, cut, "closed_at", "rated_at", "csat"),
         "ratings": _ratings(tickets, cut),
-        "contacts": _stream(delivered, cut, "opened_at", "clicked_at"),
+        "contacts": _stream(contacts, cut, "opened_at", "clicked_at", only=delivered),
     }
 
 
-def _stream(table: pa.Table, cut: Cut, *names: str) -> Stream:
-    """Sort a table's rows; the column ``origin`` tells where in the table each was."""
+def _stream(table: pa.Table, cut: Cut, *names: str, only: NDArray[np.bool_] | None = None) -> Stream:
+    """Sort a table's rows, or some of them; the column ``origin`` tells where in the table each was."""
     customer, time = ints(table, "entity"), ints(table, "time")
-    order = sorted_by(customer, time)
+    if only is None:
+        order = sorted_by(customer, time)
+    else:
+        kept = np.flatnonzero(only)
+        order = kept[sorted_by(customer[kept], time[kept])]
     columns = {name: ints(table, name)[order] for name in names}
     return Stream(cut, customer[order], time[order], {**columns, "origin": order})
 

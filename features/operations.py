@@ -137,6 +137,29 @@ def _followed_share(stream: Stream, feature: Feature) -> Floats:
     return _divided(followed, stream.count(feature.window_days))
 
 
+def _open(stream: Stream, feature: Feature) -> Floats:
+    """Return how many rows in the window lack their later field (closed_at) before the cutoff."""
+    begin = stream.cut.cells(stream.customer, np.maximum(stream.time, stream.columns[feature.measure.of]))
+    ended = stream.cut.cumulated(np.minimum(begin, stream.cells(feature.window_days)))
+    return (stream.cut.cumulated(stream.cells(0)) - ended).astype(np.float64)
+
+
+def _last_rated(stream: Stream, feature: Feature) -> Floats:
+    """Return the rating of the last row, null while it has none; of several at one instant the worst, unrated first."""
+    time, customer, size = stream.time, stream.customer, len(stream.time)
+    new = np.ones(size + 1, dtype=np.bool_)
+    new[1:size] = (time[1:] != time[:-1]) | (customer[1:] != customer[:-1])
+    run = np.maximum.accumulate(np.where(new, np.arange(size + 1), 0))
+    last, there = _last(stream)
+    rating = np.full(stream.cut.shape, np.nan)
+    for index, cutoff in enumerate(stream.cut.cutoffs):
+        known = np.where(stream.columns[feature.measure.by] < cutoff, stream.columns[feature.measure.of], 0)
+        slices = np.stack((run[last[:, index]], last[:, index] + 1), axis=-1).ravel()
+        worst = np.minimum.reduceat(np.append(known, (0, 0)), slices)[::2]
+        rating[:, index] = np.where(there[:, index] & (worst > 0) & (worst < FAR), worst, np.nan)
+    return rating
+
+
 def _top_share(stream: Stream, feature: Feature) -> Floats:
     """Return the largest group's share of the total; rows without a group count in the total only."""
     days, largest = feature.window_days, np.full(stream.cut.shape, MISSING, dtype=np.int64)
@@ -182,6 +205,8 @@ OPERATIONS: dict[str, Operation] = {
     "share": _share,
     "share_of_total": _share_of_total,
     "followed_share": _followed_share,
+    "open": _open,
+    "last_rated": _last_rated,
     "top_share": _top_share,
     "periods": _periods,
 }

@@ -2,11 +2,27 @@
 
 import pandas as pd
 
+from features.tables import TABLES
 from features.warehouse import Warehouse
 
-__all__ = ["PROFILE_COLUMNS", "profiles"]
+__all__ = ["CONSENT_CHANNELS", "CONSENT_PURPOSES", "PROFILE_COLUMNS", "consents", "profiles"]
 
-PROFILE_COLUMNS = ("display_name", "region_id", "home_store_id", "owner_id", "member_level")
+PROFILE_COLUMNS = (
+    "display_name",
+    "region_id",
+    "home_store_id",
+    "owner_id",
+    "member_level",
+    "gender",
+    "birth_date",
+    "registered_at",
+    "registration_channel",
+    "timezone",
+    "store_timezone",
+)
+
+_CHOICES = {column.name: column.choices for column in TABLES["consents"].columns}
+CONSENT_CHANNELS, CONSENT_PURPOSES = _CHOICES["channel"], _CHOICES["purpose"]
 
 
 def profiles(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
@@ -17,24 +33,56 @@ def profiles(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``customer_id`` (OneID) and ``PROFILE_COLUMNS``.
+        ``customer_id`` (OneID) and ``PROFILE_COLUMNS``; ``store_timezone`` is the home store's.
     """
     at = f"TIMESTAMP '{as_of}'"
-    usable = f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
     values = ", ".join(
         f"arg_max({name}, (known_at, source, own_id)) FILTER ({name} IS NOT NULL) AS {name}"
         for name in PROFILE_COLUMNS
     )
     with warehouse.connect() as connection:
         frame: pd.DataFrame = connection.sql(f"""
-            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {usable}),
+            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {_usable(at)}),
+            stores_at AS (SELECT source, store_id, timezone FROM stores WHERE {_usable(at)}),
             people AS (
-                SELECT c.* EXCLUDE (customer_id), c.customer_id AS own_id,
-                       coalesce(l.one_id, CASE WHEN c.source = 'main' THEN c.customer_id
-                                          ELSE c.source || ':' || c.customer_id END) AS customer_id
-                FROM (SELECT * FROM customers WHERE {usable}
+                SELECT c.* EXCLUDE (customer_id), c.customer_id AS own_id, s.timezone AS store_timezone,
+                       {_ONE_ID} AS customer_id
+                FROM (SELECT * FROM customers WHERE {_usable(at)}
                       AND (registered_at IS NULL OR registered_at < {at})) c
-                LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id)
+                LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id
+                LEFT JOIN stores_at s ON s.source = c.source AND s.store_id = c.home_store_id)
             SELECT customer_id, {values} FROM people GROUP BY customer_id ORDER BY customer_id
         """).df()
     return frame
+
+
+def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
+    """Return the latest word of each OneID on each channel and purpose before ``as_of``; of two at once the refusal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``customer_id`` (OneID), ``channel``, ``purpose``, ``status``, ``at``.
+    """
+    at = f"TIMESTAMP '{as_of}'"
+    with warehouse.connect() as connection:
+        frame: pd.DataFrame = connection.sql(f"""
+            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {_usable(at)}),
+            words AS (
+                SELECT {_ONE_ID} AS customer_id, c.channel, c.purpose, c.status, c."at"
+                FROM (SELECT * FROM consents WHERE {_usable(at)} AND "at" < {at}) c
+                LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id)
+            SELECT customer_id, channel, purpose, arg_max(status, ("at", status <> 'SUBSCRIBED')) AS status,
+                   max("at") AS "at"
+            FROM words GROUP BY customer_id, channel, purpose ORDER BY customer_id, channel, purpose
+        """).df()
+    return frame
+
+
+# c: the source's row, l: its link
+_ONE_ID = """coalesce(l.one_id, CASE WHEN c.source = 'main' THEN c.customer_id
+                                     ELSE c.source || ':' || c.customer_id END)"""
+
+
+def _usable(at: str) -> str:
+    return f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["FOREVER", "NEVER", "STREAMS", "Rows", "read"]
+__all__ = ["FOREVER", "NEVER", "STREAMS", "Rows", "partitions", "read"]
 
 NEVER = -(2**62)
 FOREVER = 2**62
@@ -24,13 +24,19 @@ Rows = dict[str, pa.Table]
 
 @dataclass(frozen=True)
 class _Stream:
-    """Where a stream's rows come from: a canonical table, its time, the columns it adds and the spans it is cut by."""
+    """Where a stream's rows come from: a canonical table, its time, the columns it adds and the spans it is cut by.
+
+    Attributes
+    ----------
+    names
+        Columns that name the fact, wanted only where facts are told apart (see ``read``).
+    """
 
     table: str
     time: str
     columns: str = ""
     spans: tuple[str, ...] = ()
-    where: str = "true"
+    names: str = ""
 
 
 _LINES = """
@@ -39,14 +45,19 @@ _LINES = """
     CAST(f.net_amount * 100 AS BIGINT) AS net, CAST(f.gross_amount * 100 AS BIGINT) AS gross,
     CAST(f.discount_amount * 100 AS BIGINT) AS discount, CAST(f.quantity * 1000 AS BIGINT) AS quantity
 """
-_TICKETS = "f.source || '|' || f.ticket_id AS id, f.kind, epoch_us(f.rated_at) AS rated_at, f.csat"
-_CONTACTS = "f.purpose, f.status, epoch_us(f.opened_at) AS opened_at, epoch_us(f.clicked_at) AS clicked_at"
+_TICKETS = """
+    f.source || '|' || f.ticket_id AS id, f.kind, epoch_us(f.closed_at) AS closed_at, epoch_us(f.rated_at) AS rated_at,
+    f.csat
+"""
+_CONTACTS = """
+    f.channel, f.purpose, f.status, epoch_us(f.opened_at) AS opened_at, epoch_us(f.clicked_at) AS clicked_at
+"""
 
 STREAMS: dict[str, tuple[_Stream, ...]] = {
     "lines": (_Stream("order_lines", "paid_at", _LINES, ("category", "zone", "store")),),
-    "events": (_Stream("events", "at", "f.kind"),),
+    "events": (_Stream("events", "at", "f.kind", names="f.source || '|' || f.event_id AS id"),),
     "tickets": (_Stream("tickets", "opened_at", _TICKETS),),
-    "contacts": (_Stream("contacts", "sent_at", _CONTACTS),),
+    "contacts": (_Stream("contacts", "sent_at", _CONTACTS, names="f.source || '|' || f.contact_id AS id"),),
     # whoever has any usable row is a known customer
     "presence": (
         _Stream("customers", "registered_at"),
@@ -72,8 +83,22 @@ _ATTRIBUTES = {
 }
 
 
+_ROWS_A_PART = 4_000_000
+
+
+def partitions(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return in how many partitions the customers are read, so that one fits into memory with ease."""
+    found = connection.execute("SELECT sum(estimated_size) FROM duckdb_tables()").fetchall()[0][0]
+    return max(1, -(-int(found or 0) // _ROWS_A_PART))
+
+
 def read(
-    connection: duckdb.DuckDBPyConnection, cutoffs: NDArray[np.int64], *, part: int = 0, parts: int = 1
+    connection: duckdb.DuckDBPyConnection,
+    cutoffs: NDArray[np.int64],
+    *,
+    part: int = 0,
+    parts: int = 1,
+    named: bool = False,
 ) -> Rows:
     """Read the rows that any of the cutoffs could use, of one partition of the customers.
 
@@ -83,12 +108,14 @@ def read(
         Microseconds since 1970, UTC.
     part, parts
         Which of how many partitions; a customer's rows are always in the same one.
+    named
+        Give events and contacts the column ``id``, as order lines and tickets always have one.
     """
     last = int(cutoffs.max())
     spans = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in _ATTRIBUTES)
     rows = {}
     for name, sources in STREAMS.items():
-        queries = " UNION ALL ".join(_query(source, last, part, parts) for source in sources)
+        queries = " UNION ALL ".join(_query(source, last, part, parts, named=named) for source in sources)
         rows[name] = connection.sql(f"WITH {spans} {queries}").to_arrow_table()
     return rows
 
@@ -120,7 +147,7 @@ def _spans(name: str) -> str:
     """
 
 
-def _query(stream: _Stream, last: int, part: int, parts: int) -> str:
+def _query(stream: _Stream, last: int, part: int, parts: int, *, named: bool) -> str:
     spans = ("link", *stream.spans)
     since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
     until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
@@ -129,6 +156,7 @@ def _query(stream: _Stream, last: int, part: int, parts: int) -> str:
         f"{name}_spans.{_ATTRIBUTES[name][1]}"
         for name in spans
     )
+    columns = [text for text in (stream.columns, stream.names if named else "") if text]
     own_id = "CASE WHEN f.source = 'main' THEN f.customer_id ELSE f.source || ':' || f.customer_id END"
     return f"""
         SELECT * FROM (
@@ -136,7 +164,7 @@ def _query(stream: _Stream, last: int, part: int, parts: int) -> str:
                    coalesce(epoch_us(f."{stream.time}"), {NEVER}) AS time,
                    greatest(epoch_us(f.known_at), {since}) AS usable_from,
                    least(coalesce(epoch_us(f.superseded_at), {FOREVER}), {until}) AS usable_to
-                   {"," + stream.columns if stream.columns else ""}
+                   {"".join(f", {text}" for text in columns)}
             FROM {stream.table} f {joins}
             WHERE f.customer_id IS NOT NULL)
         WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to

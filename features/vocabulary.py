@@ -12,7 +12,7 @@ __all__ = ["WINDOWS", "Feature", "Measure"]
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""
 
-_ZERO_WHEN_EMPTY = ("count", "total", "distinct", "followed", "periods")
+_ZERO_WHEN_EMPTY = ("count", "total", "distinct", "open", "periods")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Measure:
     operation
         One of ``features.operations.OPERATIONS``, or ``ratio``.
     of
-        Column that is summed, counted distinctly, maximised, looked up.
+        Column that is summed, counted distinctly, maximised, looked up; of ``open`` the time at which a row ends.
     by
-        Column of the groups of ``top_share``.
+        Column of the groups of ``top_share``; of ``last_rated`` the time of the rating.
     where
         Column and the values that count.
     windows

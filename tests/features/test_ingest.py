@@ -13,6 +13,7 @@ import pytest
 from features.build import build, instant, order_span
 from features.errors import InputError, NothingUsable
 from features.ingest import ingest_source, ingest_tables, read_tables
+from features.streams import partitions
 from features.warehouse import Warehouse
 
 NOON = datetime(2024, 1, 1, 12)
@@ -377,7 +378,7 @@ def test_the_population_is_who_bought_within_the_year_or_everybody_known(loaded,
 def test_parts_change_nothing_and_are_reported(loaded, monkeypatch):
     whole = build(loaded, ["2024-03-01"], population="all")
     done = []
-    monkeypatch.setitem(build.__globals__, "_ROWS_A_PART", 1)
+    monkeypatch.setitem(partitions.__globals__, "_ROWS_A_PART", 1)
     parted = build(loaded, ["2024-03-01"], population="all", progress=lambda *of: done.append(of))
     pd.testing.assert_frame_equal(whole, parted, check_exact=True)
     assert len(done) > 1

@@ -115,7 +115,7 @@ def test_by_hand(rows, expected, tmp_path):
     found = profiles(warehouse, pd.Timestamp(AS_OF))
     assert list(found.columns) == ["customer_id", *PROFILE_COLUMNS]
     assert {
-        row[0]: tuple(None if pd.isna(value) else value for value in row[1:])
+        row[0]: tuple(None if pd.isna(value) else value for value in row[1:6])
         for row in found.itertuples(index=False)
     } == expected
 
