@@ -1,0 +1,66 @@
+"""Errors as problem details (RFC 9457): what went wrong, where, and what to do."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from features.errors import InputError
+from serving.store import StoreUnavailable
+
+__all__ = ["Problem", "answer", "install"]
+
+_MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer other than success.
+
+    Parameters
+    ----------
+    status
+        HTTP's.
+    detail
+        What, where, and what to do, in one sentence.
+    more
+        Further members of the answer.
+    """
+
+    def __init__(self, status: int, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.more = status, detail, more
+
+
+def answer(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+    """Return a problem as a response."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return JSONResponse(body, status, headers=headers, media_type=_MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer all deliberate errors as problem details."""
+
+    @app.exception_handler(Problem)
+    def problem(_: Request, error: Problem) -> JSONResponse:
+        return answer(error.status, error.detail, **error.more)
+
+    @app.exception_handler(HTTPException)
+    def http(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(InputError)
+    def mistake(_: Request, error: InputError) -> JSONResponse:
+        return answer(422, str(error))
+
+    @app.exception_handler(StoreUnavailable)
+    def unavailable(_: Request, error: StoreUnavailable) -> JSONResponse:
+        return answer(503, f"{error}; try again in a moment", {"Retry-After": "5"})

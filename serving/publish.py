@@ -1,0 +1,197 @@
+"""``patron publish``: the warehouse's serving copy and the champion's files, into the store."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.contract import current_contract
+from features.packed import LAYOUT, pack
+from features.profile import PROFILE_COLUMNS, consents, profiles
+from features.streams import partitions, read
+from features.warehouse import Warehouse
+from serving.store import Publication, Store
+from training.predict import Models, save_models
+
+__all__ = ["Published", "publish"]
+
+_ROWS_A_TRANSACTION = 2_000
+
+Progress = Callable[[int, int], None]
+
+# canonical table -> SQL for the key under which the inbox knows its rows
+_KEYS = {
+    "order_lines": "order_id",
+    "events": "event_id",
+    "tickets": "ticket_id",
+    "contacts": "contact_id",
+    "feedback": "feedback_id",
+    "consents": "customer_id || '|' || channel || '|' || purpose || '|' || epoch_us(\"at\")",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: customers, and how many facts of the inbox the warehouse holds by now or lacks still."""
+
+    customers: int
+    closed: int
+    still_open: int
+
+
+def publish(
+    warehouse: Warehouse,
+    store: Store,
+    models: Models,
+    as_of: pd.Timestamp,
+    *,
+    model: str,
+    model_version: str,
+    progress: Progress | None = None,
+) -> Published:
+    """Write what the warehouse knows at ``as_of`` beside what the store serves, then let it take its place.
+
+    Parameters
+    ----------
+    as_of
+        Now, as a rule: what is known later is not published.
+    progress
+        Called with the number of partitions done and in all.
+
+    Raises
+    ------
+    InputError
+        The store holds a newer publication, or another warehouse's: nothing is replaced.
+    StoreUnavailable
+        The store does not answer.
+    """
+    settings = warehouse.settings()
+    at = int(as_of.to_datetime64().astype("datetime64[us]").astype(np.int64))
+    publication = Publication(
+        settings.warehouse_id, settings.currency, settings.timezone, at, model, model_version, LAYOUT,
+        current_contract().digest,
+    )  # fmt: skip
+    with store.writing() as session:
+        generation = session.begin_generation(publication)
+    people = profiles(warehouse, as_of)
+    written = 0
+    with warehouse.connect() as connection:
+        parts = partitions(connection)
+        for part in range(parts):
+            rows = read(connection, np.array([at]), part=part, parts=parts, named=True)
+            usable = {name: table.filter(pc.greater(table["usable_to"], at)) for name, table in rows.items()}
+            written += _write(store, generation, "customers", _customers(pack(usable), people))
+            if progress is not None:
+                progress(part + 1, parts)
+        for table, found in (
+            ("bundle", _files(models)),
+            ("consents", _records(consents(warehouse, as_of))),
+            ("links", _links(connection, as_of)),
+            ("attributes", _attributes(connection, as_of)),
+        ):
+            _write(store, generation, table, found)
+        with store.writing() as session:
+            keys = session.open_keys()
+            held = _held(connection, keys, as_of)
+            session.make_current(generation, publication, held)
+    deleting = True
+    while deleting:
+        with store.writing() as session:
+            deleting = session.drop_older(generation, _ROWS_A_TRANSACTION) > 0
+    return Published(written, len(held), len(keys) - len(held))
+
+
+def _write(store: Store, generation: int, table: str, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows in transactions so short that the inbox need not wait."""
+    chunk: list[dict[str, Any]] = []
+    written = 0
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _ROWS_A_TRANSACTION:
+            written += _add(store, generation, table, chunk)
+            chunk = []
+    return written + _add(store, generation, table, chunk)
+
+
+def _add(store: Store, generation: int, table: str, rows: list[dict[str, Any]]) -> int:
+    with store.writing() as session:
+        session.add(table, generation, rows)
+    return len(rows)
+
+
+def _customers(histories: Iterable[tuple[str, bytes]], people: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    known = people.set_index("customer_id")
+    where = {name: row for row, name in enumerate(known.index)}
+    columns = {name: known[name].to_list() for name in PROFILE_COLUMNS}
+    for name, history in histories:
+        row = where.get(name)
+        profile = {} if row is None else {key: _plain(values[row]) for key, values in columns.items()}
+        yield {"customer_id": name, "history": history, "profile": json.dumps(profile, ensure_ascii=False)}
+
+
+def _plain(value: Any) -> str | None:
+    if pd.isna(value):
+        return None
+    return value.isoformat() if isinstance(value, pd.Timestamp) else str(value)
+
+
+def _files(models: Models) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        save_models(models, Path(scratch))
+        for path in sorted(Path(scratch).rglob("*")):
+            if path.is_file():
+                yield {"name": path.relative_to(scratch).as_posix(), "content": path.read_bytes()}
+
+
+def _records(words: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    words = words.assign(at=words["at"].astype("datetime64[us]").astype("int64"))
+    yield from words.to_dict("records")
+
+
+def _usable(as_of: pd.Timestamp) -> str:
+    at = f"TIMESTAMP '{as_of}'"
+    return f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
+
+
+def _links(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> Iterator[dict[str, Any]]:
+    found = connection.sql(
+        f"SELECT source, customer_id AS own_id, one_id AS customer_id FROM links WHERE {_usable(as_of)}"
+    )
+    yield from found.to_arrow_table().to_pylist()
+
+
+def _attributes(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> Iterator[dict[str, Any]]:
+    found = connection.sql(f"""
+        SELECT 'category' AS kind, source || '|' || product_id AS key, category_1 AS value FROM products
+        WHERE category_1 IS NOT NULL AND {_usable(as_of)}
+        UNION ALL SELECT 'zone', source || '|' || store_id, timezone FROM stores
+        WHERE timezone IS NOT NULL AND {_usable(as_of)}
+    """)
+    yield from found.to_arrow_table().to_pylist()
+
+
+def _held(
+    connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[int, str, str, str]], as_of: pd.Timestamp
+) -> list[int]:
+    """Return the sequence numbers of the facts that the warehouse holds too."""
+    columns = zip(*keys, strict=True) if keys else ([], [], [], [])
+    names = ("seq", "table_name", "source", "key")
+    types = (pa.int64(), pa.string(), pa.string(), pa.string())
+    inbox = pa.table(
+        {name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)}
+    )
+    connection.register("inbox", inbox)
+    queries = " UNION ALL ".join(
+        f"""SELECT DISTINCT i.seq FROM inbox i JOIN (SELECT source, {key} AS key FROM {table} WHERE {_usable(as_of)}) f
+            ON i.source = f.source AND i.key = f.key WHERE i.table_name = '{table}'"""
+        for table, key in _KEYS.items()
+    )
+    return [int(row[0]) for row in connection.execute(queries).fetchall()]
