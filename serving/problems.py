@@ -51,7 +51,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     def problem(_: Request, error: Problem) -> JSONResponse:
-        return answer(error.status, error.detail, **error.more)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+        return answer(error.status, error.detail, headers, **error.more)
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:

@@ -6,12 +6,10 @@ stays open meanwhile, and takes its place in one. What the API accepts goes to t
 source, id); it is *open* until the current generation holds it too.
 """
 
-from serving.store.engine import DEFAULT_STORE, Store, StoreUnavailable
 from serving.store.records import Consent, Decision, Incoming, Known, OpenFact, Publication, Verdict
 from serving.store.session import Session
 
 __all__ = [
-    "DEFAULT_STORE",
     "Consent",
     "Decision",
     "Incoming",

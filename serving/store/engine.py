@@ -13,9 +13,7 @@ from features.errors import InputError, PatronError
 from serving.store.schema import metadata
 from serving.store.session import Session
 
-__all__ = ["DEFAULT_STORE", "Store", "StoreUnavailable"]
-
-DEFAULT_STORE = "sqlite:///store.db"
+__all__ = ["Store", "StoreUnavailable"]
 
 _BUSY_WAIT_S = 10
 

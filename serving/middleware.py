@@ -1,0 +1,77 @@
+"""What stands before every endpoint: a limit to bodies, and the key for what is not under ``/v1``."""
+
+from collections.abc import Callable, Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.access import RIGHTS, Access
+from serving.problems import answer
+
+__all__ = ["MOST_BYTES", "Guard", "Limit"]
+
+MOST_BYTES = 4_000_000
+"""Of a request's body."""
+
+
+class Limit:
+    """ASGI middleware that refuses bodies of more than ``MOST_BYTES``, whether or not they say how long they are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, and pass it on if it is short enough."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        body, more = bytearray(), not (told.isdigit() and int(told) > MOST_BYTES)
+        too_long = not more
+        while more and not too_long:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            more, too_long = message.get("more_body", False), len(body) > MOST_BYTES
+        if too_long:
+            refusal = answer(
+                413,
+                f"the body is longer than {MOST_BYTES:,} bytes: send it in parts",
+                {"Connection": "close"},
+            )
+            return await refusal(scope, receive, send)
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def replayed() -> Message:
+            return whole.pop() if whole else await receive()
+
+        return await self._app(scope, replayed, send)
+
+
+class Guard:
+    """ASGI middleware that asks for a key with a right on some paths.
+
+    Parameters
+    ----------
+    paths
+        Path -> right.
+    access
+        Gives the keys.
+    """
+
+    def __init__(self, app: ASGIApp, *, paths: Mapping[str, str], access: Callable[[], Access]) -> None:
+        self._app, self._paths, self._access = app, paths, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if its key has the right."""
+        right = self._paths.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        if right is not None:
+            header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+            role = self._access().role(header.decode("latin-1"))
+            if role is None:
+                refusal = answer(
+                    401, "no valid key: send `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"}
+                )
+                return await refusal(scope, receive, send)
+            if right not in RIGHTS[role]:
+                return await answer(403, f"the role {role} may not {right}")(scope, receive, send)
+        return await self._app(scope, receive, send)
