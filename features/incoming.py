@@ -6,7 +6,7 @@ it was received. A fact that the packed history holds already counts once: the h
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from features.packed import SCHEMAS
 from features.streams import FOREVER, Rows
 
-__all__ = ["Attributes", "Fact", "merged", "microseconds", "stream_rows"]
+__all__ = ["Attributes", "Fact", "instant_of", "merged", "microseconds", "stream_rows"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,6 +59,11 @@ def microseconds(text: str | None) -> int | None:
         return None
     passed = datetime.fromisoformat(text) - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def instant_of(at: int) -> datetime:
+    """Return microseconds since 1970 as a time in UTC."""
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def stream_rows(facts: Sequence[Fact], attributes: Attributes) -> Rows:

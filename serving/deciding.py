@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import FACTS, FEATURES
+from features.incoming import instant_of
 from features.profile import PROFILE_COLUMNS
 from serving.api import DecideRequest
-from serving.live import Live, Moment, instant_of, now_us, plain, written
+from serving.live import Live, Moment, now_us, plain, written
 from serving.problems import Problem
 from serving.rules.decisions import decide
 from serving.rules.playbook import Playbook, default_playbook

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURES
 from features.contract import current_contract
 from features.errors import ContractError, ModelError
-from features.incoming import Attributes, Fact, merged, stream_rows
+from features.incoming import Attributes, Fact, instant_of, merged, stream_rows
 from features.kernel import compute
 from features.packed import LAYOUT, unpack
 from features.streams import Rows
@@ -31,7 +31,7 @@ from serving.score import SCORE_COLUMNS, score_columns
 from serving.store import Incoming, Known, OpenFact, Publication, Session, Store, StoreUnavailable
 from training.predict import Models, load_models
 
-__all__ = ["Live", "Moment", "instant_of", "now_us", "plain", "written"]
+__all__ = ["Live", "Moment", "now_us", "plain", "written"]
 
 
 def now_us() -> int:
@@ -266,11 +266,6 @@ def plain(values: NDArray[Any]) -> list[Any]:
     if values.dtype.kind == "f":
         return [value if value == value else None for value in values.tolist()]
     return list(values.tolist())
-
-
-def instant_of(at: int) -> datetime:
-    """Return microseconds since 1970 as a time in UTC."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
 
 
 def written(at: datetime) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.contract import current_contract
@@ -18,6 +17,7 @@ from features.packed import LAYOUT, pack
 from features.profile import PROFILE_COLUMNS, consents, profiles
 from features.streams import partitions, read
 from features.warehouse import Warehouse
+from serving.inbox import held
 from serving.store import Publication, Store
 from training.predict import Models, save_models
 
@@ -26,16 +26,6 @@ __all__ = ["Published", "publish"]
 _ROWS_A_TRANSACTION = 2_000
 
 Progress = Callable[[int, int], None]
-
-# canonical table -> SQL for the key under which the inbox knows its rows
-_KEYS = {
-    "order_lines": "order_id",
-    "events": "event_id",
-    "tickets": "ticket_id",
-    "contacts": "contact_id",
-    "feedback": "feedback_id",
-    "consents": "customer_id || '|' || channel || '|' || purpose || '|' || epoch_us(\"at\")",
-}
 
 
 @dataclass(frozen=True)
@@ -100,13 +90,13 @@ def publish(
             _write(store, generation, table, found)
         with store.writing() as session:
             keys = session.open_keys()
-            held = _held(connection, keys, as_of)
-            session.make_current(generation, publication, held)
+            closed = held(connection, keys, as_of)
+            session.make_current(generation, publication, sorted(closed))
     deleting = True
     while deleting:
         with store.writing() as session:
             deleting = session.drop_older(generation, _ROWS_A_TRANSACTION) > 0
-    return Published(written, len(held), len(keys) - len(held))
+    return Published(written, len(closed), len(keys) - len(closed))
 
 
 def _write(store: Store, generation: int, table: str, rows: Iterable[dict[str, Any]]) -> int:
@@ -176,22 +166,3 @@ def _attributes(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> I
         WHERE timezone IS NOT NULL AND {_usable(as_of)}
     """)
     yield from found.to_arrow_table().to_pylist()
-
-
-def _held(
-    connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[int, str, str, str]], as_of: pd.Timestamp
-) -> list[int]:
-    """Return the sequence numbers of the facts that the warehouse holds too."""
-    columns = zip(*keys, strict=True) if keys else ([], [], [], [])
-    names = ("seq", "table_name", "source", "key")
-    types = (pa.int64(), pa.string(), pa.string(), pa.string())
-    inbox = pa.table(
-        {name: pa.array(column, kind) for name, column, kind in zip(names, columns, types, strict=True)}
-    )
-    connection.register("inbox", inbox)
-    queries = " UNION ALL ".join(
-        f"""SELECT DISTINCT i.seq FROM inbox i JOIN (SELECT source, {key} AS key FROM {table} WHERE {_usable(as_of)}) f
-            ON i.source = f.source AND i.key = f.key WHERE i.table_name = '{table}'"""
-        for table, key in _KEYS.items()
-    )
-    return [int(row[0]) for row in connection.execute(queries).fetchall()]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json
 
+from features.incoming import instant_of
 from serving.access import RIGHTS, Access
 from serving.api import (
     FACTS,
@@ -22,7 +23,7 @@ from serving.api import (
 )
 from serving.batching import Together
 from serving.deciding import Deciding
-from serving.live import Live, instant_of, now_us
+from serving.live import Live, now_us
 from serving.problems import Problem, install
 from serving.store import Incoming
 

@@ -134,10 +134,10 @@ class Session:
         rows = self._of(query, inbox.c.customer_id, ids)
         return sorted((_open_fact(row) for row in rows), key=lambda fact: fact.seq)
 
-    def facts_after(self, seq: int, limit: int) -> list[OpenFact]:
-        """Return the next facts of the inbox after a sequence number, open or not."""
-        query = sa.select(*_FACT, inbox.c.content).where(inbox.c.seq > seq).order_by(inbox.c.seq).limit(limit)
-        return [_open_fact(row) for row in self._connection.execute(query)]
+    def open_after(self, seq: int, most: int) -> list[OpenFact]:
+        """Return the next open facts after a sequence number."""
+        query = sa.select(*_FACT, inbox.c.content).where(inbox.c.is_open, inbox.c.seq > seq)
+        return [_open_fact(row) for row in self._connection.execute(query.order_by(inbox.c.seq).limit(most))]
 
     def open_keys(self) -> list[tuple[int, str, str, str]]:
         """Return (sequence number, table, source, key) of all open facts."""
