@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field, RootModel, ValidationError, create_model
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json
+from starlette.routing import Match
 
 from features.incoming import instant_of
 from serving.access import RIGHTS, Access
@@ -30,6 +31,9 @@ from serving.store import Incoming
 __all__ = ["create_app", "start"]
 
 _SCORED_TOGETHER = 64
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_router = APIRouter()
 
 
 def create_app() -> FastAPI:
@@ -42,7 +46,10 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     install(app)
-    _add_routes(app)
+    app.include_router(_router)
+    for kind in FACTS.values():
+        _add_report(app, kind)
+    app.add_api_route("/{path:path}", _nothing, methods=_METHODS, include_in_schema=False)
     _describe(app)
     return app
 
@@ -85,33 +92,37 @@ async def _read(request: Request, model: type[BaseModel]) -> Any:
         ) from problem
 
 
-def _add_routes(app: FastAPI) -> None:
-    @app.post("/score", dependencies=[_allowed("score")], openapi_extra=_body("ScoreRequest"))
-    async def score(request: Request) -> Response:
-        """Score customers by id, or by facts given with the request and not kept; one row each, in their order."""
-        asked: ScoreRequest = await _read(request, ScoreRequest)
-        if (asked.customer_ids is None) == (asked.customers is None):
-            raise Problem(422, "say whom to score: either customer_ids, or customers with their facts")
-        live: Live = request.app.state.live
-        if asked.customer_ids is not None:
-            rows = await request.app.state.scores.answer(asked.customer_ids) if asked.customer_ids else []
-        else:
-            rows = await run_in_threadpool(_score_inline, live, asked.customers or [])
-        return JSONResponse({"scores": rows})
+@_router.post("/score", dependencies=[_allowed("score")], openapi_extra=_body("ScoreRequest"))
+async def score(request: Request) -> Response:
+    """Score customers by id, or by facts given with the request and not kept; one row each, in their order."""
+    asked: ScoreRequest = await _read(request, ScoreRequest)
+    if (asked.customer_ids is None) == (asked.customers is None):
+        raise Problem(422, "say whom to score: either customer_ids, or customers with their facts")
+    live: Live = request.app.state.live
+    if asked.customer_ids is not None:
+        rows = await request.app.state.scores.answer(asked.customer_ids) if asked.customer_ids else []
+    else:
+        rows = await run_in_threadpool(_score_inline, live, asked.customers or [])
+    return JSONResponse({"scores": rows})
 
-    @app.post("/decide", dependencies=[_allowed("decide")], openapi_extra=_body("DecideRequest"))
-    async def decide(request: Request) -> Response:
-        """Choose the next best offer for a customer, or nobody's; ``commit`` reserves its place under the caps."""
-        asked: DecideRequest = await _read(request, DecideRequest)
-        return JSONResponse(await run_in_threadpool(request.app.state.deciding.decide, asked))
 
-    @app.get("/customers/{customer_id:path}", dependencies=[_allowed("read")])
-    def customer(customer_id: str, request: Request) -> Response:
-        """Show who a customer is, what they did, how they score and why."""
-        return JSONResponse(request.app.state.deciding.view(customer_id))
+@_router.post("/decide", dependencies=[_allowed("decide")], openapi_extra=_body("DecideRequest"))
+async def decide(request: Request) -> Response:
+    """Choose the next best offer for a customer, or nobody's; ``commit`` reserves its place under the caps."""
+    asked: DecideRequest = await _read(request, DecideRequest)
+    return JSONResponse(await run_in_threadpool(request.app.state.deciding.decide, asked))
 
-    for kind in FACTS.values():
-        _add_report(app, kind)
+
+@_router.get("/customers/{customer_id:path}", dependencies=[_allowed("read")])
+def customer(customer_id: str, request: Request) -> Response:
+    """Show who a customer is, what they did, how they score and why."""
+    return JSONResponse(request.app.state.deciding.view(customer_id))
+
+
+def _nothing(request: Request) -> Response:
+    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in request.app.routes):
+        raise Problem(405, f"{request.method} is not for this path: see /v1/openapi.json")
+    raise Problem(404, "there is nothing at this path: see /v1/openapi.json")
 
 
 def _add_report(app: FastAPI, kind: FactKind) -> None:

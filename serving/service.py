@@ -4,10 +4,14 @@ import os
 from typing import Any
 
 import bentoml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from serving.access import Access
 from serving.live import Live
-from serving.middleware import Guard, Limit
+from serving.middleware import Guard, Limit, Timed
 from serving.ready import predict_rows
 from serving.routes import create_app, start
 from serving.settings import port, store_url
@@ -16,6 +20,23 @@ from serving.store import Store
 __all__ = ["Patron"]
 
 app = create_app()
+_SECONDS = bentoml.metrics.Histogram(
+    name="patron_request_seconds",
+    documentation="Requests under /v1 by route, method and status",
+    labelnames=["route", "method", "status"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+)
+
+
+def _observe(route: str, method: str, status: int, seconds: float) -> None:
+    _SECONDS.labels(route=route, method=method, status=str(status)).observe(seconds)
+
+
+app.add_middleware(Timed, observe=_observe)
+
+
+def _metrics(_: Request) -> Response:
+    return Response(bentoml.metrics.generate_latest(), media_type="text/plain; version=0.0.4")
 
 
 def _access() -> Access:
@@ -29,8 +50,10 @@ def _access() -> Access:
     http={"port": port()},
     # a line a request, and a span nobody collects, cost more than a score; problems are logged all the same
     logging={"access": {"enabled": False}},
-    metrics={"enabled": True},
+    # BentoML's own metrics name every path, and a path may name a customer
+    metrics={"enabled": False},
 )
+@bentoml.asgi_app(Starlette(routes=[Route("/metrics", _metrics)]), path="/")
 @bentoml.asgi_app(app, path="/v1")
 class Patron:
     """Scores, decisions and customer views from the store that ``PATRON_STORE`` names."""
