@@ -63,7 +63,7 @@ def start(app: FastAPI, live: Live, access: Access) -> None:
 def _allowed(right: str) -> Any:
     """Return a dependency that lets keys with this right pass."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         role = request.app.state.access.role(request.headers.get("authorization"))
         if role is None:
             raise Problem(401, "no valid key: send `Authorization: Bearer KEY`")
@@ -90,6 +90,15 @@ async def _read(request: Request, model: type[BaseModel]) -> Any:
         raise Problem(
             422, f"{first['where'] or 'the body'}: {first['what']}", errors=errors[:20]
         ) from problem
+
+
+def _request_name(kind: FactKind) -> str:
+    return f"{kind.name.capitalize()}Request"
+
+
+def _body(name: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @_router.post("/score", dependencies=[_allowed("score")], openapi_extra=_body("ScoreRequest"))
@@ -173,15 +182,6 @@ def _score_inline(live: Live, customers: list[InlineCustomer]) -> list[dict[str,
             raise Problem(422, f"customers.{place}: {one.customer_id!r} is given twice")
         given[one.customer_id] = facts
     return live.score_inline(given)
-
-
-def _request_name(kind: FactKind) -> str:
-    return f"{kind.name.capitalize()}Request"
-
-
-def _body(name: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _describe(app: FastAPI) -> None:
