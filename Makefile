@@ -1,6 +1,6 @@
 # `make demo` and `make test` are complete on a fresh machine with Python >= 3.11: they set up .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve bench lock venv
+.PHONY: help demo test lint serve mlflow bench lock venv
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -26,7 +26,7 @@ endef
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMP) ## a made-up retailer, from its tables to a model and the weekly list, into out/
+demo: $(STAMP) ## a made-up retailer, from its tables to fresh scores over HTTP and the weekly list, into out/
 	$(BIN)/patron demo --out $(OUT)
 
 test: $(STAMP) ## run every test but the slow ones
@@ -39,7 +39,11 @@ lint: $(STAMP) ## check format, style, types, the arrows between rooms, and spel
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-serve: $(STAMP) ## look at runs and registered models in MLflow
+serve: $(STAMP) ## serve scores and decisions from the demo's store (or PATRON_STORE) on port 3000 (or PATRON_PORT)
+	@PATRON_STORE="$${PATRON_STORE:-sqlite:///$(OUT)/store.db}" PATRON_API_KEYS="$${PATRON_API_KEYS:-crm:demo-secret}" \
+	exec $(BIN)/patron serve
+
+mlflow: $(STAMP) ## look at runs and registered models in MLflow
 	@uri="$${MLFLOW_TRACKING_URI:-sqlite:///$(OUT)/mlflow.db}"; \
 	case "$$uri" in \
 	http*) echo "MLFLOW_TRACKING_URI is a server already: open $$uri"; exit 0 ;; \
@@ -48,8 +52,9 @@ serve: $(STAMP) ## look at runs and registered models in MLflow
 	echo "MLflow shows $$uri"; \
 	exec $(BIN)/mlflow ui --backend-store-uri "$$uri"
 
-bench: $(STAMP) ## measure the feature engine against its peers
+bench: $(STAMP) ## measure the feature engine and the service against their peers
 	$(BIN)/python experiments/feature_engine/run.py
+	$(BIN)/python experiments/service/run.py
 
 # The oldest supported Python makes the lock: what installs there installs on newer ones.
 lock: ## write requirements.lock anew with today's releases (needs Python 3.11)
