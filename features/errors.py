@@ -3,8 +3,11 @@
 PatronError
 ├── InputError         what was handed in cannot be used: a file, a column, an argument
 │   ├── NothingUsable  a load in which not a single row could be kept
+│   ├── PlaybookError  a playbook that cannot be used, with file, line and column
 │   └── TooLittleHistory  the data cannot carry what was asked of it (training, scoring)
 ├── WarehouseBusy      another process holds the warehouse file
+├── StoreUnavailable   the store is not there, holds something else, or does not answer
+├── ServiceFailed      the service did not start, or answered with an error
 ├── ContractError      columns that are not those a model was trained on
 └── ModelError         a model that does not exist, or may not be used at this as-of
 
@@ -17,6 +20,9 @@ __all__ = [
     "ModelError",
     "NothingUsable",
     "PatronError",
+    "PlaybookError",
+    "ServiceFailed",
+    "StoreUnavailable",
     "TooLittleHistory",
     "WarehouseBusy",
 ]
@@ -34,8 +40,20 @@ class NothingUsable(InputError):
     """A load in which not a single row could be kept."""
 
 
+class PlaybookError(InputError):
+    """A playbook that cannot be used: a key, a name, an expression."""
+
+
 class TooLittleHistory(InputError):
     """The data cannot carry what was asked of it."""
+
+
+class StoreUnavailable(PatronError):
+    """The store is not there, holds something else, or does not answer."""
+
+
+class ServiceFailed(PatronError):
+    """The service did not start, or answered with an error."""
 
 
 class WarehouseBusy(PatronError):

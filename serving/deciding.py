@@ -14,9 +14,9 @@ from features.profile import PROFILE_COLUMNS
 from serving.api import DecideRequest
 from serving.live import Live, Moment, now_us, plain, written
 from serving.problems import Problem
-from serving.rules.decisions import decide
+from serving.rules.arbitration import decide
+from serving.rules.evaluate import profile
 from serving.rules.playbook import Playbook, default_playbook
-from serving.rules.profiles import profile
 from serving.rules.trace import trace
 from serving.score import score_columns
 from serving.situation import RESERVED_DAYS, situation
@@ -98,7 +98,7 @@ class Deciding:
             "profile": {
                 name: _json_ready(frame.iloc[0][name]) for name in (*PROFILE_COLUMNS[:-1], "age_years")
             },
-            "tags": [tag.name for tag in self._playbook.tags if bool(found[tag.name])],
+            "tags": [tag.id for tag in self._playbook.tags if bool(found[tag.id])],
             "segments": {scheme.name: str(found[scheme.name]) for scheme in self._playbook.schemes},
             "scores": score,
             "reasons": why,

@@ -1,4 +1,4 @@
-"""The weekly at-risk list: who is likely to stay away, what that would cost, why, and who was left out."""
+"""The weekly at-risk list: who is likely to stay away, what that would cost, why, what to offer, and who was left out."""
 
 import csv
 import json
@@ -10,12 +10,17 @@ from pathlib import Path
 import pandas as pd
 
 from features.build import build
-from features.profile import profiles
+from features.catalogue import FACTS, names
+from features.profile import consents, profiles
 from features.warehouse import Warehouse
-from serving.rules.segments import assign
+from serving.rules.arbitration import decide
+from serving.rules.evaluate import profile
+from serving.rules.playbook import Playbook, default_playbook
 from serving.score import score
+from serving.situation import RESERVED_DAYS, situation
+from serving.store import Store
 from training.explain import reasons
-from training.predict import ChurnModel
+from training.predict import Models
 
 __all__ = ["AT_RISK_FROM", "Manifest", "WeeklyList", "week_name", "weekly", "write"]
 
@@ -32,8 +37,14 @@ class Manifest:
 
     Attributes
     ----------
+    playbook
+        Digest of the rules.
     left_out
         Reason -> customers.
+    offers
+        Offer -> customers on the list; ``none`` for those whom nobody should contact now.
+    segments
+        Scheme -> class -> customers known.
     """
 
     week: str
@@ -43,14 +54,15 @@ class Manifest:
     model: str
     model_version: str
     run_id: str
+    playbook: str
     horizon_days: int
     at_risk_from: float
     customers_known: int
     customers_listed: int
     value_at_risk: float
     left_out: Mapping[str, int]
-    lifecycle5: Mapping[str, int]
-    rfm15: Mapping[str, int]
+    offers: Mapping[str, int]
+    segments: Mapping[str, Mapping[str, int]]
     files: tuple[str, ...]
 
 
@@ -70,28 +82,46 @@ def week_name(as_of: pd.Timestamp) -> str:
 
 def weekly(
     warehouse: Warehouse,
-    model: ChurnModel,
+    models: Models,
     as_of: pd.Timestamp,
     *,
     model_name: str,
     model_version: str,
     run_id: str,
     at_risk_from: float = AT_RISK_FROM,
+    store: Store | None = None,
 ) -> WeeklyList:
-    """Make the at-risk list as of an instant, ranked by value at risk.
+    """Make the at-risk list as of an instant, ranked by value at risk, each customer with the next best offer.
 
-    Value at risk is the churn probability times the spend of the last 365 days, in the warehouse's currency.
+    Value at risk is the churn probability times the spend of the last 365 days, in the warehouse's currency. Who is held out
+    for measurement is not on the list.
+
+    Parameters
+    ----------
+    store
+        Its decisions that no contact has followed count under the caps, as they do online.
     """
-    frame = build(warehouse, [as_of], population="all")
-    scores = score(frame, model, model_version)
-    listed = (scores["status"] == "ok") & (scores["churn_probability"] >= at_risk_from)
-    left_out = scores["status"].where(scores["status"] != "ok", f"churn_probability below {at_risk_from:g}")[
-        ~listed
-    ]
-    segments = assign(frame)
-    settings = warehouse.settings()
+    playbook, settings = default_playbook(), warehouse.settings()
+    frame = build(warehouse, [as_of], population="all", columns=[*names(), *(fact.name for fact in FACTS)])
+    scores = score(frame, models, model_version)
+    reserved = [] if store is None else _reserved(store, frame["customer_id"], as_of)
+    facts = situation(
+        frame, scores, profiles(warehouse, as_of), consents(warehouse, as_of), reserved, as_of=as_of,
+        timezone=settings.timezone,
+    )  # fmt: skip
+    at_risk = ((scores["status"] == "ok") & (scores["churn_probability"] >= at_risk_from)).to_numpy()
+    decided = decide(playbook, facts[at_risk])
+    held_out = decided["withheld_offer_id"].notna() & (decided["action"] == "none")
+    listed = decided.index[~held_out]
+    reasons_left_out = scores["status"].where(
+        scores["status"] != "ok", f"churn_probability below {at_risk_from:g}"
+    )
+    left_out = reasons_left_out[~at_risk]
+    segments = profile(playbook, facts)[[*(scheme.name for scheme in playbook.schemes), "rfm15_total"]]
+    rows = _rows(
+        facts.loc[listed], scores.loc[listed], segments.loc[listed], decided.loc[listed], models, playbook
+    )
     week = week_name(as_of)
-    rows = _rows(warehouse, frame[listed], scores[listed], segments[listed], model, as_of)
     manifest = Manifest(
         week=week,
         as_of=as_of.isoformat(),
@@ -100,17 +130,25 @@ def weekly(
         model=model_name,
         model_version=model_version,
         run_id=run_id,
-        horizon_days=model.card.horizon_days,
+        playbook=playbook.digest,
+        horizon_days=models.churn.card.horizon_days,
         at_risk_from=at_risk_from,
         customers_known=len(frame),
         customers_listed=len(rows),
         value_at_risk=round(float(rows["value_at_risk"].sum()), 2),
-        left_out=_counts(left_out),
-        lifecycle5=_counts(segments["lifecycle5"]),
-        rfm15=_counts(segments["rfm15"]),
+        left_out=_counts(left_out)
+        | ({"held out for measurement": int(held_out.sum())} if held_out.any() else {}),
+        offers=_counts(rows["offer_id"].fillna("none")),
+        segments={scheme.name: _counts(segments[scheme.name]) for scheme in playbook.schemes},
         files=(f"at_risk_{week}.csv", f"at_risk_{week}.parquet"),
     )
     return WeeklyList(rows, manifest)
+
+
+def _reserved(store: Store, customer_ids: pd.Series, as_of: pd.Timestamp) -> list[tuple[str, str, int]]:
+    since = as_of - pd.Timedelta(days=RESERVED_DAYS)
+    with store.reading() as session:
+        return session.reserved(customer_ids, since.value // 1_000)
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
@@ -118,26 +156,34 @@ def _counts(values: pd.Series) -> dict[str, int]:
 
 
 def _rows(
-    warehouse: Warehouse,
-    frame: pd.DataFrame,
+    facts: pd.DataFrame,
     scores: pd.DataFrame,
     segments: pd.DataFrame,
-    model: ChurnModel,
-    as_of: pd.Timestamp,
+    decided: pd.DataFrame,
+    models: Models,
+    playbook: Playbook,
 ) -> pd.DataFrame:
-    features = ["spend_365d", "orders_365d", "days_since_last_order"]
-    kept = ["customer_id", "churn_probability", "as_of", "horizon_days", "model_version"]
-    rows = pd.concat([scores[kept], frame[features], segments], axis=1)
+    rows = pd.concat([facts, segments, decided[["offer_id", "channel", "send_after"]]], axis=1)
+    rows["as_of"], rows["horizon_days"] = scores["as_of"], scores["horizon_days"]
     rows["value_at_risk"] = rows["churn_probability"] * rows["spend_365d"]
+    rows["offer"] = rows["offer_id"].map({offer.id: offer.title.en for offer in playbook.offers})
+    rows["no_offer_because"] = decided["why"].str[0].where(decided["action"] == "none")
+    rows["owner"] = (
+        rows["owner_id"].fillna("store " + rows["home_store_id"]).fillna("region " + rows["region_id"])
+    )
     # ties by id, so that the same data give the same list
     rows = rows.sort_values(["value_at_risk", "customer_id"], ascending=[False, True])
-    rows = pd.concat([rows, reasons(model, frame.loc[rows.index])], axis=1)
-    rows = rows.merge(profiles(warehouse, as_of), on="customer_id", how="left")
+    rows = pd.concat([rows, reasons(models.churn, rows)], axis=1)
     rows.insert(0, "rank", range(1, len(rows) + 1))
-    first = ["rank", "customer_id", "display_name", "region_id", "value_at_risk", "churn_probability"]
-    why = ["reason_1", "reason_2", "reason_3", "lifecycle5", "rfm15", "rfm15_total"]
-    last = ["home_store_id", "owner_id", "member_level", "horizon_days", "as_of", "model_version"]
-    return rows[[*first, *why, *features, *last]]
+    return rows[list(_COLUMNS)].reset_index(drop=True)
+
+
+_COLUMNS = (
+    "rank", "customer_id", "display_name", "region_id", "owner", "value_at_risk", "churn_probability",
+    "expected_date_of_next_order", "reason_1", "reason_2", "reason_3", "offer_id", "offer", "channel", "send_after",
+    "no_offer_because", "lifecycle5", "rfm15", "rfm15_total", "dynamic8", "spend_365d", "orders_365d",
+    "days_since_last_order", "home_store_id", "owner_id", "member_level", "horizon_days", "as_of", "model_version",
+)  # fmt: skip
 
 
 def write(weekly_list: WeeklyList, folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import FEATURES
 from features.contract import current_contract
-from features.errors import ContractError, ModelError
+from features.errors import ContractError, ModelError, StoreUnavailable
 from features.incoming import Attributes, Fact, instant_of, merged, stream_rows
 from features.kernel import compute
 from features.packed import LAYOUT, unpack
@@ -28,7 +28,7 @@ from features.streams import Rows
 from features.vocabulary import Feature
 from serving.api import Rejected, Reported, read_facts
 from serving.score import SCORE_COLUMNS, score_columns
-from serving.store import Incoming, Known, OpenFact, Publication, Session, Store, StoreUnavailable
+from serving.store import Incoming, Known, OpenFact, Publication, Session, Store
 from training.predict import Models, load_models
 
 __all__ = ["Live", "Moment", "now_us", "plain", "written"]

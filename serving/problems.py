@@ -8,8 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from features.errors import InputError
-from serving.store import StoreUnavailable
+from features.errors import InputError, StoreUnavailable
 
 __all__ = ["Problem", "answer", "install"]
 

@@ -143,7 +143,7 @@ def _files(models: Models) -> Iterator[dict[str, Any]]:
 
 def _records(words: pd.DataFrame) -> Iterator[dict[str, Any]]:
     words = words.assign(at=words["at"].astype("datetime64[us]").astype("int64"))
-    yield from words.to_dict("records")
+    yield from ({str(name): value for name, value in row.items()} for row in words.to_dict("records"))
 
 
 def _usable(as_of: pd.Timestamp) -> str:

@@ -189,7 +189,8 @@ def _describe(app: FastAPI) -> None:
     bodies: list[type[BaseModel]] = [ScoreRequest, DecideRequest]
     for kind in FACTS.values():
         items = (Annotated[list[kind.model], Field(max_length=MOST_FACTS)], ...)  # type: ignore[name-defined]
-        bodies.append(create_model(_request_name(kind), **{kind.name: items}))
+        fields: dict[str, Any] = {kind.name: items}
+        bodies.append(create_model(_request_name(kind), **fields))
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
     )

@@ -62,7 +62,7 @@ class Patron:
         self._live = Live(Store(store_url()))
         start(app, self._live, _access())
 
-    @bentoml.api(batchable=True, max_batch_size=1000)
+    @bentoml.api(batchable=True, max_batch_size=1000)  # type: ignore[untyped-decorator]
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Predict from ready feature rows, each a mapping of every feature to a number or null."""
         return predict_rows(rows, self._live)
@@ -71,5 +71,5 @@ class Patron:
         return self._live.is_ready()
 
 
-Patron.add_asgi_middleware(Guard, paths={"/predict": "score"}, access=_access)
-Patron.add_asgi_middleware(Limit)
+Patron.add_asgi_middleware(Guard, paths={"/predict": "score"}, access=_access)  # type: ignore[attr-defined]
+Patron.add_asgi_middleware(Limit)  # type: ignore[attr-defined]

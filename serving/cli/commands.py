@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from features import Warehouse, build, ingest_source, ingest_tables, instant
 from features.build import POPULATIONS
 from features.errors import InputError, PatronError
 from features.sources import SOURCES
+from serving import settings
 
 __all__ = ["app", "main"]
 
@@ -35,6 +37,10 @@ AsOf = Annotated[
     str, typer.Option("--as-of", help="Date (00:00 UTC) or instant; nothing at or after it is used.")
 ]
 Model = Annotated[str, typer.Option("--model", help="champion, challenger, latest, or a version number.")]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", help="URL of the store; by default PATRON_STORE, or else sqlite:///store.db."),
+]
 Trials = Annotated[
     int, typer.Option("--trials", min=0, help="Optuna trials; 0 takes the default parameters.")
 ]
@@ -46,6 +52,7 @@ def ingest(
     tables: Annotated[Path | None, typer.Option(help="Folder of canonical Parquet files.")] = None,
     source: Annotated[str | None, typer.Option(help=f"Adapter: {', '.join(sorted(SOURCES))}.")] = None,
     path: Annotated[Path | None, typer.Option(help="File or folder of the source's export.")] = None,
+    store: Annotated[str | None, typer.Option(help="URL of a store: what the service took in.")] = None,
     received_at: Annotated[str | None, typer.Option(help="Replay: when the delivery arrived.")] = None,
     currency: Annotated[str | None, typer.Option(help="ISO 4217, of a new warehouse.")] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone, of a new warehouse (default UTC).")] = None,
@@ -53,22 +60,41 @@ def ingest(
     """Load canonical tables or an export; bad rows go to quarantine with a reason."""
     from serving.cli.reports import print_load
 
+    if sum(given is not None for given in (tables, source, store)) != 1:
+        raise InputError(
+            "say what to load: either --tables DIR, or --source NAME with --path P, or --store URL"
+        )
+    if path is not None and source is None:
+        raise InputError("--path belongs to --source; --tables and --store name what they load themselves")
+    if store is not None:
+        _flow_back(Warehouse(warehouse), store)
+        return
     at = None if received_at is None else instant(received_at).to_pydatetime()
-    store = Warehouse(warehouse)
-    if (tables is None) == (source is None):
-        raise InputError("say what to load: either --tables DIR, or --source NAME with --path P")
     if tables is not None:
-        if path is not None:
-            raise InputError("--path belongs to --source; --tables names its folder itself")
-        report = ingest_tables(store, tables, received_at=at, currency=currency, timezone=timezone)
+        report = ingest_tables(
+            Warehouse(warehouse), tables, received_at=at, currency=currency, timezone=timezone
+        )
         print_load(console, report)
         return
     if path is None or source is None:
         raise InputError(f"--source {source} needs --path, a file or folder of its export")
     report, delivery = ingest_source(
-        store, source, path, received_at=at, currency=currency, timezone=timezone
+        Warehouse(warehouse), source, path, received_at=at, currency=currency, timezone=timezone
     )
     print_load(console, report, delivery)
+
+
+def _flow_back(warehouse: Warehouse, store: str) -> None:
+    """Load what the service took in."""
+    from serving.cli.reports import print_load
+    from serving.inbox import flow_back
+    from serving.store import Store
+
+    reports = flow_back(warehouse, Store(store), datetime.now(UTC).replace(tzinfo=None))
+    for report in reports:
+        print_load(console, report)
+    if not reports:
+        console.print("the warehouse holds everything that the service took in")
 
 
 @app.command()
@@ -139,12 +165,12 @@ def score(
     """Score every known customer; where no score can be given the status says why."""
     from serving.cli.reports import counts, write_parquet
     from serving.score import score as score_frame
-    from training.registry import Registry, churn_name
+    from training.registry import Registry, model_name
 
     store, at = Warehouse(warehouse), instant(as_of)
-    name = churn_name(store.settings().warehouse_id)
+    name = model_name(store.settings().warehouse_id)
     chosen = Registry(warehouse.absolute().parent).get(name, model, at)
-    scores = score_frame(build(store, [at], population="all"), chosen.model, chosen.version)
+    scores = score_frame(build(store, [at], population="all"), chosen.models, chosen.version)
     write_parquet(scores, out)
     console.print(
         f"{len(scores):,} customers scored by {name} version {chosen.version}: {counts(scores['status'])} -> {out}"
@@ -160,19 +186,23 @@ def weekly(
     at_risk_from: Annotated[
         float, typer.Option(min=0, max=1, help="Churn probability from which to list.")
     ] = 0.5,
+    store: Annotated[
+        str | None, typer.Option(help="URL of the store whose committed decisions count under the caps.")
+    ] = None,
 ) -> None:
-    """Write the weekly at-risk list (CSV, Parquet) and its manifest."""
+    """Write the weekly at-risk list with the next best offers (CSV, Parquet) and its manifest."""
     from serving.cli.reports import print_weekly
     from serving.lists import weekly as make
     from serving.lists import write
-    from training.registry import Registry, churn_name
+    from serving.store import Store
+    from training.registry import Registry, model_name
 
-    store, at = Warehouse(warehouse), instant(as_of)
-    name = churn_name(store.settings().warehouse_id)
+    shop, at = Warehouse(warehouse), instant(as_of)
+    name = model_name(shop.settings().warehouse_id)
     chosen = Registry(warehouse.absolute().parent).get(name, model, at)
     made = make(
-        store, chosen.model, at, model_name=chosen.name, model_version=chosen.version, run_id=chosen.run_id,
-        at_risk_from=at_risk_from,
+        shop, chosen.models, at, model_name=chosen.name, model_version=chosen.version, run_id=chosen.run_id,
+        at_risk_from=at_risk_from, store=None if store is None else Store(store),
     )  # fmt: skip
     print_weekly(console, made, write(made, out))
 
@@ -185,11 +215,82 @@ def promote(
     ] = "challenger",
 ) -> None:
     """Make a registered model the champion; an older version rolls back."""
-    from training.registry import Registry, churn_name
+    from training.registry import Registry, model_name
 
-    name = churn_name(Warehouse(warehouse).settings().warehouse_id)
+    name = model_name(Warehouse(warehouse).settings().warehouse_id)
     version = Registry(warehouse.absolute().parent).promote(name, model)
     console.print(f"{name} version {version} is champion")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for tables/ and truth/; what stands there is replaced.")],
+    end: Annotated[str, typer.Option(help="Date (00:00 UTC) at which the tables end and the truth begins.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many.")] = 5000,
+    days: Annotated[int, typer.Option(min=1, help="Length of the history.")] = 730,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same retailer.")] = 7,
+) -> None:
+    """Make a retailer up whose truth is known: canonical tables before the end, what is true from it on."""
+    from features.sources.simulate import generate
+    from serving.cli.reports import progress_bar
+
+    with progress_bar(console, "simulating") as progress:
+        rows = generate(out, customers, days, instant(end).to_datetime64(), seed, progress=progress)
+    facts = sum(count for name, count in rows.items() if name.startswith("tables/"))
+    console.print(
+        f"{customers:,} customers, {facts:,} facts before {end} -> {out / 'tables'}; the truth -> {out / 'truth'}"
+    )
+
+
+@app.command()
+def publish(warehouse: WarehouseFile, store: StoreUrl = None, model: Model = "champion") -> None:
+    """Write the serving copy of every customer, and the model, into the store; the service works from it."""
+    import pandas as pd
+
+    from serving.cli.reports import progress_bar
+    from serving.publish import publish as write_copy
+    from serving.store import Store
+    from training.registry import Registry, model_name
+
+    name, now = (
+        model_name(Warehouse(warehouse).settings().warehouse_id),
+        pd.Timestamp.now("UTC").tz_localize(None),
+    )
+    chosen = Registry(warehouse.absolute().parent).get(name, model, now)
+    url = store or settings.store_url()
+    with progress_bar(console, "publishing") as progress:
+        done = write_copy(
+            Warehouse(warehouse), Store(url, create=True), chosen.models, now.as_unit("us"), model=name,
+            model_version=chosen.version, progress=progress,
+        )  # fmt: skip
+    console.print(
+        f"{done.customers:,} customers and {name} version {chosen.version} -> the store; of the facts taken in by the service "
+        f"{done.closed:,} are in the warehouse by now, {done.still_open:,} are not yet"
+    )
+
+
+@app.command()
+def serve(
+    store: StoreUrl = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="By default PATRON_PORT, or else 3000.")
+    ] = None,
+) -> None:
+    """Serve scores, decisions and customer views over HTTP; keys come from PATRON_API_KEYS."""
+    from serving.access import Access
+    from serving.live import Live
+    from serving.store import Store
+
+    url, chosen = store or settings.store_url(), port or settings.port()
+    Access.parse(
+        os.environ.get("PATRON_API_KEYS")
+    )  # what is wrong is said here, in one line, and not by a worker
+    live = Live(Store(url))
+    console.print(
+        f"serving {live.publication.model} version {live.publication.model_version} on port {chosen}"
+    )
+    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Patron", "--port", str(chosen)]
+    os.execve(sys.executable, command, {**os.environ, "PATRON_STORE": url, "PATRON_PORT": str(chosen)})
 
 
 @app.command()
@@ -199,7 +300,7 @@ def demo(
         Path, typer.Option(help="Folder to write into; an earlier demo there is replaced.")
     ] = Path("out"),
 ) -> None:
-    """Make up a retailer, and go from its tables to a model and the weekly list."""
+    """Make up a retailer, and go from its tables to fresh scores over HTTP, a decision and the weekly list."""
     from serving.cli.demo import run
 
     run(console, customers, out)

@@ -1,25 +1,42 @@
-"""``patron demo``: a made-up retailer, from its tables to a model, the weekly list and two pictures."""
+"""``patron demo``: a made-up retailer, from its tables to fresh scores over HTTP, a decision, the weekly list and pictures."""
 
+import json
+import secrets
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from features import Warehouse, ingest_tables
-from features.sources.simulate import simulate
-from features.sources.simulate import write as write_simulated
+from features.sources.simulate import generate
+from serving.cli.pictures import plot_segments
+from serving.cli.server import Server, served
 from serving.lists import WeeklyList, weekly, write
+from serving.publish import publish
+from serving.store import Store
 from training.registry import Registry
 from training.workflow import Training, train_and_register
 
 __all__ = ["run"]
 
 DAYS = 730
-END = np.datetime64("2026-09-07")  # a Monday
 SEED = 7
+STEPS = 7
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the road led to."""
+
+    training: Training
+    weekly_list: WeeklyList
+    story: dict[str, Any]
 
 
 def run(console: Console, customers: int, out: Path) -> None:
@@ -28,55 +45,100 @@ def run(console: Console, customers: int, out: Path) -> None:
     Parameters
     ----------
     customers
-        Customers of the made-up retailer.
+        Customers of the made-up retailer, whose tables end today at 00:00 UTC.
     out
         What an earlier demo left there is replaced; other files are left alone.
     """
-    world, warehouse = out / "retailer", Warehouse(out / "demo.duckdb")
     _clear(out)
-    steps = (
-        "making up a retailer",
-        "loading its tables",
-        "training the churn model",
-        "writing the weekly list",
-    )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(steps[0], total=len(steps))
-        write_simulated(simulate(customers, DAYS, END, SEED), world)
-        progress.update(task, advance=1, description=steps[1])
-        ingest_tables(warehouse, world / "tables")
-        progress.update(task, advance=1, description=steps[2])
-        as_of, registry = pd.Timestamp(END), Registry(out)
-        training = train_and_register(warehouse, as_of, registry, pictures=out)
-        progress.update(task, advance=1, description=steps[3])
-        registered = training.registered
-        made = weekly(
-            warehouse, registered.model, as_of, model_name=registered.name, model_version=registered.version,
-            run_id=registered.run_id,
-        )  # fmt: skip
-        write(made, out)
+        task = progress.add_task("", total=STEPS + 1)
+        found = _road(customers, out, lambda what: progress.update(task, advance=1, description=what))
         progress.update(task, advance=1, description="done")
-    _summary(console, training, made, out)
+    _summary(console, found, out)
+
+
+def _road(customers: int, out: Path, step: Callable[[str], None]) -> _Found:
+    """From nothing to the weekly list; each step is told before it begins."""
+    world, warehouse, registry = out / "retailer", Warehouse(out / "demo.duckdb"), Registry(out)
+    url = f"sqlite:///{(out / 'store.db').absolute()}"
+    today = pd.Timestamp(datetime.now(UTC)).tz_localize(None).normalize().as_unit("us")
+    step("making up a retailer")
+    generate(world, customers, DAYS, today.to_datetime64(), SEED)
+    step("loading its tables")
+    ingest_tables(warehouse, world / "tables")
+    step("training churn and timing")
+    training = train_and_register(warehouse, today, registry, pictures=out)
+    step("publishing to the store")
+    chosen, store = training.registered, Store(url, create=True)
+    now = pd.Timestamp(datetime.now(UTC)).tz_localize(None).as_unit("us")
+    publish(warehouse, store, chosen.models, now, model=chosen.name, model_version=chosen.version)
+    step("starting the service")
+    with served(url, secrets.token_hex(8), out / "service.log") as server:
+        step("asking the service")
+        story = _ask(server, warehouse)
+    step("writing the weekly list")
+    made = weekly(
+        warehouse, chosen.models, today, model_name=chosen.name, model_version=chosen.version, run_id=chosen.run_id,
+        store=store,
+    )  # fmt: skip
+    store.close()
+    write(made, out)
+    plot_segments(made.manifest.segments, out / "segments.png", f"Customers by segment, {made.manifest.week}")
+    (out / "story.json").write_text(json.dumps(story, indent=1, ensure_ascii=False), encoding="utf-8")
+    return _Found(training, made, story)
 
 
 def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("retailer", "mlartifacts"):
+    for name in ("retailer", "mlartifacts", "bentoml"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("demo.duckdb", "mlflow.db"):
+    for name in ("demo.duckdb", "mlflow.db", "store.db", "store.db-wal", "store.db-shm"):
         (out / name).unlink(missing_ok=True)
 
 
-def _summary(console: Console, training: Training, made: WeeklyList, out: Path) -> None:
+def _ask(server: Server, warehouse: Warehouse) -> dict[str, Any]:
+    """Score an overdue customer, report an order of theirs, score again, decide."""
+    with warehouse.connect() as connection:
+        found = connection.execute("""
+            SELECT customer_id, any_value(product_id) FROM order_lines
+            WHERE kind = 'sale' AND customer_id IS NOT NULL GROUP BY customer_id
+            HAVING count(DISTINCT order_id) >= 6
+               AND max(paid_at) < (SELECT max(paid_at) FROM order_lines) - INTERVAL 60 DAYS
+            ORDER BY max(paid_at) DESC, customer_id LIMIT 1
+        """).fetchall()
+        if not found:
+            found = connection.execute(
+                "SELECT customer_id, product_id FROM order_lines WHERE customer_id IS NOT NULL LIMIT 1"
+            ).fetchall()
+    who, product = found[0]
+    paid_at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="seconds")
+    order = {
+        "order_id": "demo-1", "customer_id": who, "paid_at": paid_at, "channel": "app",
+        "lines": [{"line_id": "1", "product_id": product, "quantity": 1, "gross_amount": 129.0, "discount_amount": 0,
+                   "net_amount": 129.0}],
+    }  # fmt: skip
+    return {
+        "customer_id": who,
+        "before": server.ask("/v1/score", {"customer_ids": [who]})["scores"][0],
+        "decision_before": server.ask("/v1/decide", {"customer_id": who}),
+        "order": order,
+        "reported": server.ask("/v1/orders", {"orders": [order]}),
+        "after": server.ask("/v1/score", {"customer_ids": [who]})["scores"][0],
+        "decision": server.ask("/v1/decide", {"customer_id": who}),
+        "customer": server.ask(f"/v1/customers/{who}"),
+    }
+
+
+def _summary(console: Console, found: _Found, out: Path) -> None:
     """Tell a marketing manager what was found, in sentences."""
-    manifest, rows = made.manifest, made.rows
+    manifest, rows, training = found.weekly_list.manifest, found.weekly_list.rows, found.training
     active = manifest.customers_known - manifest.left_out.get("no_orders", 0)
     active -= manifest.left_out.get("outside_population", 0)
     console.print(
-        f"\nWeek {manifest.week}: of {active:,} customers who bought in the last year, {len(rows):,} are more likely than "
-        f"not to place no order in the next {manifest.horizon_days} days. They spent {rows['spend_365d'].sum():,.0f} "
-        f"{manifest.currency} in that year; {manifest.value_at_risk:,.0f} of it is at risk."
+        f"\nWeek {manifest.week}: of {active:,} customers who bought in the last year, {len(rows):,} are on the list: more "
+        f"likely than not to place no order in the next {manifest.horizon_days} days. They spent "
+        f"{rows['spend_365d'].sum():,.0f} {manifest.currency} in that year; {manifest.value_at_risk:,.0f} of it is at risk."
     )
     if training.comparison is not None:
         figures, share = training.comparison.model, training.comparison.churn_share
@@ -84,13 +146,43 @@ def _summary(console: Console, training: Training, made: WeeklyList, out: Path) 
             f"How far to trust it: on past dates that the model had not seen, {figures.lift_10pct * share:.0%} of the "
             f"tenth it rated riskiest stayed away, against {share:.0%} of everybody (AUC {figures.auc.estimate:.2f})."
         )
+    offers = ", ".join(f"{name} {count:,}" for name, count in manifest.offers.items())
+    console.print(f"What to do, by the rules (consent, quiet periods and caps kept): {offers}.")
     console.print("The first five to look after:")
     for row in rows.head(5).to_dict("records"):
-        console.print(
-            f"  {row['rank']}. {row['customer_id']} ({row['region_id']}): {row['churn_probability']:.0%} likely to stay "
-            f"away, {row['value_at_risk']:,.0f} {manifest.currency} at risk - {row['reason_1']}; {row['reason_2']}"
+        offer = (
+            f"{row['offer']} by {row['channel']}"
+            if isinstance(row["offer"], str)
+            else f"nothing: {row['no_offer_because']}"
         )
+        console.print(
+            f"  {row['rank']}. {row['customer_id']} ({row['owner']}): {row['churn_probability']:.0%} likely to stay away, "
+            f"{row['value_at_risk']:,.0f} {manifest.currency} at risk - {row['reason_1']} -> {offer}"
+        )
+    _tell(console, found.story)
     console.print(
-        f"The whole list: {out / manifest.files[0]} (opens in a spreadsheet). Pictures: {out / 'calibration.png'} (are the "
-        f"probabilities true?), {out / 'lift.png'} (how many churners does a short list reach?). Runs and models: make serve"
+        f"The whole list: {out / manifest.files[0]} (opens in a spreadsheet). Pictures in {out}: calibration.png (are the "
+        "probabilities true?), lift.png (how many churners does a short list reach?), survival.png (when will they come "
+        "back?), segments.png."
     )
+    _try_next(console, found.story)
+
+
+def _tell(console: Console, story: dict[str, Any]) -> None:
+    before, after, decision = story["before"], story["after"], story["decision"]
+    console.print(
+        f"Fresh scores over HTTP: customer {story['customer_id']} was {before['churn_probability']:.1%} likely to stay away; "
+        f"an order was reported, and the next answer said {after['churn_probability']:.1%}, next order about "
+        f"{str(after['expected_date_of_next_order'])[:10]}. The rules chose: {decision['offer_id'] or 'to contact nobody'}"
+        f"{' by ' + decision['channel'] if decision['channel'] else ''} - {decision['why'][0] if decision['why'] else ''}"
+    )
+
+
+def _try_next(console: Console, story: dict[str, Any]) -> None:
+    who, order = story["customer_id"], {**story["order"], "order_id": "demo-2"}
+    send = "curl -s -H 'Authorization: Bearer demo-secret' -H 'Content-Type: application/json' localhost:3000"
+    console.print("Try next: `make serve` in one terminal, and in another:")
+    console.print(f"  {send}/v1/score -d '{json.dumps({'customer_ids': [who]})}'")
+    console.print(f"  {send}/v1/orders -d '{json.dumps({'orders': [order]})}'")
+    console.print(f"  {send}/v1/decide -d '{json.dumps({'customer_id': who})}'")
+    console.print(f"  curl -s -H 'Authorization: Bearer demo-secret' localhost:3000/v1/customers/{who}")

@@ -14,7 +14,8 @@ from features.errors import InputError
 from features.load import LoadReport
 from features.sources.delivery import Delivery
 from serving.lists import WeeklyList
-from training.evaluate import Comparison
+from training.evaluate import Comparison, TimingComparison
+from training.predict import HORIZONS_DAYS
 from training.workflow import Outcome, Training
 
 __all__ = [
@@ -98,7 +99,7 @@ def print_load(console: Console, report: LoadReport, delivery: Delivery | None =
 
 def print_training(console: Console, training: Training) -> None:
     """Say how good the model is, by figures it could not have fitted, and whether it holds the gates."""
-    card, registered = training.registered.model.card, training.registered
+    card, registered = training.registered.models.churn.card, training.registered
     console.print(
         f"{card.rows:,} rows (customer, cutoff) of population {card.population} at {len(card.cutoffs)} cutoffs, "
         f"{card.churn_share:.1%} of which placed no order in {card.horizon_days} days"
@@ -107,6 +108,8 @@ def print_training(console: Console, training: Training) -> None:
         console.print("the history is too short for a forward prediction: quality unknown, no gate judged")
     else:
         console.print(_comparison_table("forward predictions", [("", training.comparison)]))
+        if training.timing is not None:
+            console.print(_timing_table(training.timing))
         table = _table("gate", "value", "bound", "")
         for verdict in training.verdicts:
             mark = "passed" if verdict.passed else "NOT PASSED"
@@ -122,6 +125,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(
             _comparison_table(f"origin {outcome.origin.date()}, population active-365d, 90 days", rows)
         )
+        console.print(_timing_table(outcome.timing))
 
 
 def outcome_record(outcome: Outcome) -> dict[str, object]:
@@ -130,26 +134,29 @@ def outcome_record(outcome: Outcome) -> dict[str, object]:
         "origin": outcome.origin.isoformat(),
         "everybody": outcome.comparison.to_dict(),
         "slices": {name: comparison.to_dict() for name, comparison in outcome.slices.items()},
+        "timing": outcome.timing.to_dict(),
     }
 
 
 def print_weekly(console: Console, made: WeeklyList, paths: Sequence[Path]) -> None:
     """Print the head of the list and what is not in it."""
     manifest = made.manifest
-    table = _table(
-        "rank", "customer", "region", "value at risk", "churn", "first reason", "lifecycle5", "rfm15"
-    )
+    table = _table("rank", "customer", "owner", "value at risk", "churn", "first reason", "offer", "channel")
     for row in made.rows.head(10).to_dict("records"):
-        region = "" if pd.isna(row["region_id"]) else str(row["region_id"])
+        shown = {
+            name: "" if pd.isna(row[name]) else str(row[name]) for name in ("owner", "offer_id", "channel")
+        }
         table.add_row(
-            str(row["rank"]), str(row["customer_id"]), region, f"{row['value_at_risk']:,.2f}",
-            f"{row['churn_probability']:.0%}", str(row["reason_1"]), str(row["lifecycle5"]), str(row["rfm15"]),
+            str(row["rank"]), str(row["customer_id"]), shown["owner"], f"{row['value_at_risk']:,.2f}",
+            f"{row['churn_probability']:.0%}", str(row["reason_1"]), shown["offer_id"], shown["channel"],
         )  # fmt: skip
     console.print(table)
     console.print(
         f"{manifest.week}: {manifest.customers_listed:,} of {manifest.customers_known:,} customers at risk, "
         f"{manifest.value_at_risk:,.2f} {manifest.currency} of yearly spend at risk"
     )
+    for offer, count in manifest.offers.items():
+        console.print(f"{count:>9,}  {'nobody to contact now' if offer == 'none' else offer}")
     for reason, count in manifest.left_out.items():
         console.print(f"{count:>9,}  left out: {reason}")
     console.print("written: " + ", ".join(str(path) for path in paths))
@@ -164,6 +171,17 @@ def _comparison_table(title: str, rows: Sequence[tuple[str, Comparison]]) -> Tab
             baseline.log_loss.estimate, model.ece, baseline.ece, model.ece_floor,
         )  # fmt: skip
         table.add_row(name, f"{of.rows:,}", *(f"{figure:.4f}" for figure in figures))
+    return table
+
+
+def _timing_table(of: TimingComparison) -> Table:
+    within = (f"within {days} d" for days in HORIZONS_DAYS)
+    table = _table("time of the next order", "integrated Brier 7-90 d", *within)
+    rows = (("Patron", of.model), ("MBG/NBD", of.baseline), ("Kaplan-Meier", of.kaplan_meier))
+    for name, figures in rows:
+        shares = (f"{share:.3f}" for share in figures.predicted)
+        table.add_row(name, f"{figures.integrated_brier.estimate:.4f}", *shares)
+    table.add_row("ordered in fact", "", *(f"{share:.3f}" for share in of.observed))
     return table
 
 

@@ -13,15 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from features.errors import PatronError
+from features.errors import ServiceFailed
 
 __all__ = ["Server", "served"]
 
 _START_S = 90
-
-
-class ServerFailed(PatronError):
-    """The service did not start, or gave an answer that it should not give."""
 
 
 class Server:
@@ -41,7 +37,7 @@ class Server:
 
         Raises
         ------
-        ServerFailed
+        ServiceFailed
             The answer is an error.
         """
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
@@ -51,7 +47,9 @@ class Server:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as problem:
-            raise ServerFailed(f"{path} answered {problem.code}: {problem.read().decode()[:500]}") from problem
+            raise ServiceFailed(
+                f"{path} answered {problem.code}: {problem.read().decode()[:500]}"
+            ) from problem
 
     def is_ready(self) -> bool:
         """Tell whether it answers yet."""
@@ -66,13 +64,18 @@ def served(store: str, key: str, log: Path) -> Iterator[Server]:
 
     Raises
     ------
-    ServerFailed
+    ServiceFailed
         It did not answer within a minute and a half; its log says why.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {**os.environ, "PATRON_API_KEYS": f"crm:{key}", "BENTOML_HOME": str(log.parent / "bentoml"), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PATRON_API_KEYS": f"crm:{key}",
+        "BENTOML_HOME": str(log.parent / "bentoml"),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-m", "serving.cli", "serve", "--store", store, "--port", str(port)]
     with log.open("wb") as said:
         process = subprocess.Popen(command, env=env, stdout=said, stderr=said, start_new_session=True)
@@ -94,4 +97,4 @@ def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None
         if server.is_ready():
             return
         time.sleep(0.1)
-    raise ServerFailed(f"the service did not start; {log} says: {log.read_text(errors='replace')[-600:]}")
+    raise ServiceFailed(f"the service did not start; {log} says: {log.read_text(errors='replace')[-600:]}")

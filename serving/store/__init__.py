@@ -6,7 +6,7 @@ stays open meanwhile, and takes its place in one. What the API accepts goes to t
 source, id); it is *open* until the current generation holds it too.
 """
 
-from serving.store.engine import Store, StoreUnavailable
+from serving.store.engine import Store
 from serving.store.records import Consent, Decision, Incoming, Known, OpenFact, Publication, Verdict
 from serving.store.session import Session
 
@@ -19,6 +19,5 @@ __all__ = [
     "Publication",
     "Session",
     "Store",
-    "StoreUnavailable",
     "Verdict",
 ]

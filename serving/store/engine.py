@@ -9,17 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from features.errors import InputError, PatronError
+from features.errors import InputError, StoreUnavailable
 from serving.store.schema import metadata
 from serving.store.session import Session
 
-__all__ = ["Store", "StoreUnavailable"]
+__all__ = ["Store"]
 
 _BUSY_WAIT_S = 10
-
-
-class StoreUnavailable(PatronError):
-    """The store is not there, is no store, or does not answer."""
 
 
 class Store:

@@ -13,7 +13,10 @@ import pytest
 from features.sources.simulate import simulate, write
 from features.warehouse import Warehouse
 from serving.cli import main
-from training.registry import Registered, Registry, churn_name
+from serving.live import Live
+from serving.store import Store
+from tests.serving.shops import fresh_store
+from training.registry import Registered, Registry, model_name
 
 CUSTOMERS, DAYS, SEED = 1500, 600, 7
 AS_OF = "2026-09-07"
@@ -44,6 +47,14 @@ class Shop:
     trained: Done
 
 
+@dataclass(frozen=True)
+class Served:
+    """The shop as published, and what answers from it. Tests that report facts take a store of their own."""
+
+    store: Store
+    live: Live
+
+
 def run(*arguments):
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -70,8 +81,15 @@ def shop(tmp_path_factory):
     trained = run("train", "--warehouse", path, "--as-of", AS_OF)
     assert (ingested.code, trained.code) == (0, 0), ingested.err + trained.err
     warehouse, as_of = Warehouse(path), pd.Timestamp(AS_OF).as_unit("us")
-    name = churn_name(warehouse.settings().warehouse_id)
+    name = model_name(warehouse.settings().warehouse_id)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         registry = Registry(folder)
     return Shop(tables, warehouse, as_of, registry, registry.get(name, "champion", as_of), ingested, trained)
+
+
+@pytest.fixture(scope="session")
+def published(shop, tmp_path_factory):
+    store, live = fresh_store(shop, tmp_path_factory.mktemp("published"))
+    yield Served(store, live)
+    store.close()

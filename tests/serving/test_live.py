@@ -6,14 +6,14 @@ import pytest
 
 from features.build import build
 from features.catalogue import FACTS, FEATURES, names
-from features.errors import ContractError
+from features.errors import ContractError, StoreUnavailable
 from features.ingest import ingest_tables
 from features.warehouse import Warehouse
 from serving.api import FACTS as KINDS
 from serving.live import Live, now_us
 from serving.publish import publish
 from serving.score import SCORE_COLUMNS, score
-from serving.store import Store, StoreUnavailable
+from serving.store import Store
 from tests.serving.shops import an_event, an_order, fresh_store, iso
 
 DAY_US = 86_400_000_000
