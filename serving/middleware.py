@@ -15,6 +15,9 @@ Observe = Callable[[str, str, int, float], None]
 MOST_BYTES = 4_000_000
 """Of a request's body."""
 
+_MOST_READ = 64_000_000
+"""A longer body is read to its end, if that comes by then: who is still sending does not hear the refusal."""
+
 
 class Limit:
     """ASGI middleware that refuses bodies of more than ``MOST_BYTES``, whether or not they say how long they are."""
@@ -26,16 +29,16 @@ class Limit:
         """Read the body, and pass it on if it is short enough."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        body, more = bytearray(), not (told.isdigit() and int(told) > MOST_BYTES)
-        too_long = not more
-        while more and not too_long:
+        body, seen, more = bytearray(), 0, True
+        while more and seen <= _MOST_READ:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            body += message.get("body", b"")
-            more, too_long = message.get("more_body", False), len(body) > MOST_BYTES
-        if too_long:
+            part = message.get("body", b"")
+            seen, more = seen + len(part), message.get("more_body", False)
+            if seen <= MOST_BYTES:
+                body += part
+        if seen > MOST_BYTES:
             refusal = answer(
                 413,
                 f"the body is longer than {MOST_BYTES:,} bytes: send it in parts",

@@ -9,7 +9,9 @@ import typer
 import features
 from features.catalogue import FEATURES
 from features.sources import SOURCES
+from serving.api import FACTS
 from serving.cli import app
+from serving.routes import create_app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,6 +51,28 @@ def test_every_feature_of_the_readme_is_in_the_catalogue():
 @pytest.mark.parametrize("source", sorted(SOURCES))
 def test_every_source_is_in_the_readme(source):
     assert f"`{source}`" in README
+
+
+def test_every_endpoint_is_in_the_readme_and_none_else():
+    served = {path.replace("{customer_id}", "{id}") for path in create_app().openapi()["paths"]}
+    assert set(re.findall(r"`(?:GET |POST )?/v1(/[a-z]+(?:/\{id\})?)`", README)) == served
+    assert {"/orders", *(f"/{name}" for name in FACTS)} <= served
+
+
+def test_every_variable_of_the_rooms_is_in_the_readme_and_none_else():
+    sources = [
+        path.read_text(encoding="utf-8")
+        for room in ("features", "training", "serving")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    read = {
+        name
+        for source in sources
+        for name in re.findall(r"environ(?:\.get\(|\[)\"((?:PATRON|MLFLOW_TRACKING)_\w+)", source)
+    }
+    tables = set(re.findall(r"^\| `((?:PATRON|MLFLOW)_\w+)`", README, re.MULTILINE))
+    assert read <= tables
+    assert tables <= read | {"PATRON_DATA", "PATRON_TEST_POSTGRES"}
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

@@ -57,7 +57,10 @@ def prepare(folder, customers):
     booster = registered.models.churn.trees
     booster.save_model(folder / "churn.txt")
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-    mlflow.lightgbm.save_model(lgb.Booster(model_file=folder / "churn.txt"), str(folder / "as_mlflow"))
+    signature = mlflow.models.infer_signature(frame[list(names())].astype(np.float64))
+    mlflow.lightgbm.save_model(
+        lgb.Booster(model_file=folder / "churn.txt"), str(folder / "as_mlflow"), signature=signature
+    )
     keyed = {"authorization": f"Bearer {KEY}"}
     ids = frame["customer_id"].to_list()[:500]
     events = len(ids) and (frame["orders_all"].mean(), frame["views_30d"].mean())
