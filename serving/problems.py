@@ -64,3 +64,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(StoreUnavailable)
     def unavailable(_: Request, error: StoreUnavailable) -> JSONResponse:
         return answer(503, f"{error}; try again in a moment", {"Retry-After": "5"})
+
+    @app.exception_handler(Exception)
+    def fault(_: Request, __: Exception) -> JSONResponse:
+        return answer(500, "a fault of the service; it stands in its log")

@@ -80,11 +80,12 @@ def _profile(profile: pd.DataFrame, as_of: pd.Timestamp, timezone: str) -> pd.Da
     )
     # born on 29 February: a year older on 28 February of a common year
     leapling = (born.dt.month == 2) & (born.dt.day == 29) & (as_of.month == 2) & (as_of.day == 28)
-    zone = profile["timezone"].fillna(profile["store_timezone"]).fillna(timezone)
+    zones = profile[["timezone", "store_timezone"]].astype("str")  # a frame without people has no types
+    zone = zones["timezone"].fillna(zones["store_timezone"]).fillna(timezone)
     words = [
         name for name in PROFILE_COLUMNS if not name.endswith(("timezone", "birth_date", "registered_at"))
     ]
-    return profile[words].assign(
+    return profile[words].astype("str").assign(
         birth_date=born.astype("datetime64[us]"),
         registered_at=registered.astype("datetime64[us]"),
         age_years=as_of.year - born.dt.year - (~(had_birthday | leapling)).astype(np.int64),
