@@ -14,17 +14,24 @@ import pytest
 
 from features.build import build
 from features.ingest import ingest_tables, read_tables
+from features.profile import consents
 from features.warehouse import Warehouse
 from serving.lists import AT_RISK_FROM, week_name, weekly, write
+from serving.rules.holdout import is_withheld
+from serving.rules.playbook import default_playbook
 from serving.score import score
+from serving.store import Decision
 from tests.features.worlds import at, customer, line, link, tables_of, warehouse_of
+from tests.serving.shops import fresh_store
 
 AS_OF = pd.Timestamp("2024-06-01").as_unit("us")
 COLUMNS = [
-    "rank", "customer_id", "display_name", "region_id", "value_at_risk", "churn_probability", "reason_1", "reason_2",
-    "reason_3", "lifecycle5", "rfm15", "rfm15_total", "spend_365d", "orders_365d", "days_since_last_order",
-    "home_store_id", "owner_id", "member_level", "horizon_days", "as_of", "model_version",
+    "rank", "customer_id", "display_name", "region_id", "owner", "value_at_risk", "churn_probability",
+    "expected_date_of_next_order", "reason_1", "reason_2", "reason_3", "offer_id", "offer", "channel", "send_after",
+    "no_offer_because", "lifecycle5", "rfm15", "rfm15_total", "dynamic8", "spend_365d", "orders_365d",
+    "days_since_last_order", "home_store_id", "owner_id", "member_level", "horizon_days", "as_of", "model_version",
 ]  # fmt: skip
+HELD_OUT = "held out for measurement"
 
 
 def bought(name, net, day="2024-01-15"):
@@ -36,8 +43,8 @@ def moved(name, region_id, known_at, **more):
 
 
 def listed(shop, warehouse, as_of=AS_OF, **more):
-    named = {"model_name": "patron-churn-test", "model_version": "3", "run_id": "r1"}
-    return weekly(warehouse, shop.registered.model, as_of, **named, **more)
+    named = {"model_name": "patron-test", "model_version": "3", "run_id": "r1"}
+    return weekly(warehouse, shop.registered.models, as_of, **named, **more)
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def retail(shop):
 def expected(shop):
     """What the list is made from, by the doors beneath it."""
     frame = build(shop.warehouse, [shop.as_of], population="all")
-    scores = score(frame, shop.registered.model, "3")
+    scores = score(frame, shop.registered.models, "3")
     both = scores.assign(spend_365d=frame["spend_365d"]).set_index("customer_id")
     return both.assign(value_at_risk=both["churn_probability"] * both["spend_365d"])
 
@@ -77,7 +84,10 @@ def rows_of_csv(path):
 def test_the_listed_are_those_more_likely_than_not_to_stay_away(retail, expected):
     assert AT_RISK_FROM == 0.5
     at_risk = expected[expected["churn_probability"] >= 0.5]
-    assert set(retail.rows["customer_id"]) == set(at_risk.index)
+    held_out = set(at_risk.index) - set(retail.rows["customer_id"])
+    assert set(retail.rows["customer_id"]) <= set(at_risk.index)
+    assert len(held_out) == retail.manifest.left_out[HELD_OUT]
+    assert all(is_withheld(default_playbook().policy.holdout, name) for name in held_out)
     assert 0 < len(at_risk) < (expected["status"] == "ok").sum()
 
 
@@ -113,11 +123,16 @@ def test_ties_go_by_id(list_of):
 
 def test_the_threshold_itself_is_on_the_list(shop, expected):
     exactly = sorted(expected["churn_probability"].dropna())[500]
-    rows = listed(shop, shop.warehouse, shop.as_of, at_risk_from=exactly).rows
-    assert set(rows["customer_id"]) == set(expected.index[expected["churn_probability"] >= exactly])
+    made = listed(shop, shop.warehouse, shop.as_of, at_risk_from=exactly)
+    at_least = (expected["churn_probability"] >= exactly).sum()
+    assert len(made.rows) + made.manifest.left_out[HELD_OUT] == at_least
     above = np.nextafter(exactly, 1)
-    fewer = listed(shop, shop.warehouse, shop.as_of, at_risk_from=float(above)).rows
-    assert len(rows) - len(fewer) == (expected["churn_probability"] == exactly).sum() > 0
+    fewer = listed(shop, shop.warehouse, shop.as_of, at_risk_from=float(above))
+    assert (
+        len(fewer.rows) + fewer.manifest.left_out[HELD_OUT]
+        == (expected["churn_probability"] > exactly).sum()
+        < at_least
+    )
 
 
 def test_nobody_at_risk_is_an_empty_list_not_an_error(list_of, tmp_path):
@@ -182,6 +197,62 @@ def test_store_owner_and_level_are_shown(list_of):
     known = {"home_store_id": "s1", "owner_id": "e4", "member_level": "gold", "display_name": "Ann"}
     shown = list_of(bought("ann", 50), moved("ann", "north", "2023-12-01", **known)).rows.iloc[0]
     assert shown[list(known)].to_dict() == known
+    assert shown["owner"] == "e4"
+
+
+def test_who_has_no_assistant_belongs_to_the_store_and_then_to_the_region(list_of):
+    known = [("ann", {"home_store_id": "s1"}), ("bob", {}), ("cat", {"owner_id": "e4"})]
+    rows = [moved(name, "north", "2023-12-01", **more) for name, more in known]
+    made = list_of(*(bought(name, 50) for name, _ in known), *rows, bought("dan", 50)).rows.set_index(
+        "customer_id"
+    )
+    owners = made["owner"]
+    assert owners.dropna().to_dict() == {"ann": "store s1", "bob": "region north", "cat": "e4"}
+
+
+# ------------------------------------------------------------------------------------------------- what to do
+
+
+def test_no_marketing_without_consent(list_of):
+    rows = list_of(*(bought(f"c{n}", 50) for n in range(20))).rows
+    assert rows["offer_id"].isna().all()
+    assert rows["no_offer_because"].notna().all()
+
+
+def test_offers_only_where_a_marketing_consent_stands(retail, shop):
+    rows = retail.rows[retail.rows["offer_id"].notna()]
+    assert len(rows) > 50
+    purpose = {offer.id: offer.purpose for offer in default_playbook().offers}
+    words = consents(shop.warehouse, shop.as_of)
+    allowed = set(
+        words.loc[words["status"] == "SUBSCRIBED", ["customer_id", "channel", "purpose"]].itertuples(
+            index=False, name=None
+        )
+    )
+    for row in rows.to_dict("records"):
+        if purpose[row["offer_id"]] == "marketing":
+            assert (row["customer_id"], row["channel"], "marketing") in allowed
+    assert rows["send_after"].ge(shop.as_of).all()
+    assert rows["no_offer_because"].isna().all()
+
+
+def test_what_the_store_has_promised_counts_under_the_caps(shop, tmp_path):
+    store, _ = fresh_store(shop, tmp_path)
+    before = listed(shop, shop.warehouse, shop.as_of).rows
+    marketed = before[before["offer_id"].isin([o.id for o in default_playbook().offers if o.is_marketing])]
+    who = marketed["customer_id"].iloc[0]
+    decided_at = int(shop.as_of.value // 1_000) - 3_600_000_000
+    with store.writing() as session:
+        for number in range(4):
+            session.commit(
+                Decision(f"d{number}", who, decided_at, decided_at, "offer", "marketing", "step_coupon", "sms",
+                         False, "p", {}, [])
+            )  # fmt: skip
+    after = listed(shop, shop.warehouse, shop.as_of, store=store).rows.set_index("customer_id")
+    store.close()
+    assert pd.isna(after.loc[who, "offer_id"])
+    others = before.set_index("customer_id")["offer_id"].drop(who)
+    pd.testing.assert_series_equal(after["offer_id"].drop(who), others, check_dtype=False)
 
 
 # ------------------------------------------------------------------------------------------------- the manifest
@@ -192,12 +263,15 @@ def test_the_manifest_accounts_for_everybody(retail, expected):
     assert manifest.customers_known == len(expected) == 1500
     assert manifest.customers_listed == len(retail.rows)
     assert manifest.customers_listed + sum(manifest.left_out.values()) == 1500
-    assert sum(manifest.lifecycle5.values()) == sum(manifest.rfm15.values()) == 1500
+    assert set(manifest.segments) >= {"lifecycle5", "rfm15", "dynamic8"}
+    assert all(sum(classes.values()) == 1500 for classes in manifest.segments.values())
+    assert sum(manifest.offers.values()) == len(retail.rows)
     statuses = expected["status"].value_counts()
     assert manifest.left_out == {
         "no_orders": statuses["no_orders"],
         "outside_population": statuses["outside_population"],
         "churn_probability below 0.5": (expected["churn_probability"] < 0.5).sum(),
+        HELD_OUT: (expected["churn_probability"] >= 0.5).sum() - len(retail.rows),
     }
     assert manifest.value_at_risk == round(retail.rows["value_at_risk"].sum(), 2)
 
@@ -206,8 +280,9 @@ def test_the_manifest_says_what_the_list_was_made_from(retail, shop):
     manifest, settings = retail.manifest, shop.warehouse.settings()
     assert (manifest.week, manifest.as_of) == ("2026-W37", "2026-09-07T00:00:00")
     assert (manifest.warehouse_id, manifest.currency) == (settings.warehouse_id, "CNY")
-    assert (manifest.model, manifest.model_version, manifest.run_id) == ("patron-churn-test", "3", "r1")
+    assert (manifest.model, manifest.model_version, manifest.run_id) == ("patron-test", "3", "r1")
     assert (manifest.horizon_days, manifest.at_risk_from) == (90, 0.5)
+    assert manifest.playbook == default_playbook().digest
     assert manifest.files == ("at_risk_2026-W37.csv", "at_risk_2026-W37.parquet")
 
 
@@ -229,7 +304,7 @@ def test_left_out_with_a_reason_each(list_of):
         "no_orders": 1,
     }
     # first orders 1, 357 and 397 days ago; the third is outside the population, and churned in its scheme only
-    assert made.manifest.lifecycle5 == {"new": 1, "dormant": 1, "churned": 1, "prospect": 1}
+    assert made.manifest.segments["lifecycle5"] == {"new": 1, "dormant": 1, "churned": 1, "prospect": 1}
 
 
 # ------------------------------------------------------------------------------------------------- weeks
