@@ -2,7 +2,8 @@
 
 PATRON_HYPOTHESIS_PROFILE   ``fast`` (20 examples, the default) or ``thorough`` (500)
 PATRON_DATA                 the folder of the real data sets; tests that need it skip without it
-PATRON_REQUIRE_REAL         1: a test that would skip for want of PATRON_DATA fails instead
+PATRON_TEST_POSTGRES        URL of a PostgreSQL database for tests of the store, which skip without it
+PATRON_REQUIRE_REAL         1: a test that would skip for want of one of these fails instead
 """
 
 import os
@@ -32,13 +33,15 @@ def pytest_configure():
     hypothesis.settings.load_profile(os.environ.get("PATRON_HYPOTHESIS_PROFILE", "fast"))
 
 
-def real_data_is_required():
-    return os.environ.get("PATRON_REQUIRE_REAL") == "1" and not os.environ.get("PATRON_DATA")
+def missing():
+    """Variables of real parts that have to be there, and are not."""
+    required = os.environ.get("PATRON_REQUIRE_REAL") == "1"
+    return [name for name in ("PATRON_DATA", "PATRON_TEST_POSTGRES") if required and not os.environ.get(name)]
 
 
 def without_excuse(report):
-    """The report, failed if it is a skip for want of real data that had to be there."""
-    if report.skipped and real_data_is_required() and "PATRON_DATA" in str(report.longrepr):
+    """The report, failed if it is a skip for want of a real part that had to be there."""
+    if report.skipped and any(name in str(report.longrepr) for name in missing()):
         report.outcome = "failed"
         report.longrepr = f"PATRON_REQUIRE_REAL is 1, and this was skipped: {report.longrepr[-1]}"
     return report
