@@ -14,11 +14,19 @@ With ``e`` operational days since the last order at ``end`` and ``d = operationa
 
     p_order_90d = alive * (1 - S_k(k r v (e + d)) / S_k(k r v e)),    S_k(x) = exp(-x) * sum_{j < k} x^j / j!
 
-(``S_k`` is ``scipy.stats.gamma(k).sf``). It is exact: nothing a customer leaves behind looks ahead of that state,
-except the browsing that leads to an order, in the hours before it.
+(``S_k`` is ``scipy.stats.gamma(k).sf``); likewise for 7, 14, 30 and 60 days. It is exact: nothing a customer leaves
+behind looks ahead of that state, except the browsing that leads to an order, in the hours before it.
+
+Three things come on top and leave this process as it is. What runs out at home decides what an order contains, not
+when there is one (`needs`). Offers made in randomised trials bring extra orders (`campaigns`), which stand in the
+tables like any other but are no orders of the process above: e, v and alive count the customer's own. The last such
+order lies weeks before ``end``. And an order gone wrong is often delivered late, while being late makes none go wrong.
 """
 
-from collections.abc import Mapping
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,43 +35,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.errors import InputError
-from features.sources.simulate.columns import numbered
-from features.sources.simulate.shop import draw_lines, draw_products, draw_sales, order_lines, places
-from features.sources.simulate.traces import (
-    draw_browsing,
-    draw_consents,
-    draw_contacts,
-    draw_profiles,
-    draw_sessions,
-    draw_tickets,
-    events,
-)
-from features.sources.simulate.truth import what_is_true
-from features.sources.simulate.world import draw_orders, draw_people, make_clock
+from features.sources.simulate.blocks import World, make_blocks, make_world
 
-__all__ = ["SimulatedRetailer", "simulate", "write"]
+__all__ = ["SimulatedRetailer", "generate", "simulate", "write"]
 
 
 @dataclass(frozen=True)
 class SimulatedRetailer:
-    """Canonical tables with facts before ``end``, and what is true of each customer from ``end`` on.
+    """Canonical tables with facts before ``end``, and what is true from ``end`` on.
 
     Attributes
     ----------
     tables
         Canonical table name -> rows, as in ``features.tables``.
     truth
-        customer_id, p_order_90d, next_order_at (null: none within 365 days), spend_365d (net amount of the sale lines
-        in ``[end, end + 365 d)``); one row for each customer with an order in the tables.
+        customer_id, p_order_7d, p_order_14d, p_order_30d, p_order_60d, p_order_90d, next_order_at (null: none within
+        365 days), spend_365d (net amount of the sale lines in ``[end, end + 365 d)``); one row for each customer with
+        an order in the tables.
+    offers
+        customer_id, offer_id, p_extra_order_14d (u of ``campaigns``, were the offer made at ``end``) and
+        uplift_order_14d = u * (1 - p_order_14d), by which it raises the probability of an order within 14 days; a row
+        for each of these customers and each offer.
+    categories
+        category_1, category_2, cycle_days (days that a unit lasts at home; null: no cycle), seasonal_months (null: none).
     """
 
     tables: Mapping[str, pa.Table]
     truth: pa.Table
+    offers: pa.Table
+    categories: pa.Table
 
 
 def simulate(customers: int, days: int, end: date | np.datetime64, seed: int) -> SimulatedRetailer:
-    """Make a retailer up.
+    """Make a retailer up, in memory.
 
     Parameters
     ----------
@@ -86,43 +90,98 @@ def simulate(customers: int, days: int, end: date | np.datetime64, seed: int) ->
     -----
     The formula of ``p_order_90d`` stands at the head of this package.
     """
-    rng = np.random.default_rng(seed)
-    clock = make_clock(days, _midnight(customers, days, end))
-    people = draw_people(rng, clock, customers)
-    orders = draw_orders(rng, clock, people)
-    catalogue, products = draw_products(rng)
-    sales = draw_sales(rng, clock, people, orders)
-    lines = draw_lines(rng, people, sales, catalogue)
-    browsing = (draw_browsing(rng, clock, people, orders), draw_sessions(rng, sales, lines))
-    ids = numbered("c", np.arange(customers), 6)
-    subscribed_until, consents = draw_consents(rng, clock, people, ids)
-    tables = {
-        "customers": draw_profiles(rng, clock, people, ids),
-        "order_lines": order_lines(clock, sales, lines, ids),
-        "events": events(clock, people, browsing, ids),
-        "tickets": draw_tickets(rng, clock, sales, ids),
-        "contacts": draw_contacts(rng, clock, people, orders, subscribed_until, ids),
-        "consents": consents,
-        "products": products,
-        **places(),
-    }
-    return SimulatedRetailer(tables, what_is_true(clock, people, orders, sales, lines, ids))
+    world = make_world(customers, days, end, seed)
+    blocks = list(make_blocks(world))
+    tables, truth = (_joined([getattr(block, place) for block in blocks]) for place in ("tables", "truth"))
+    return SimulatedRetailer(
+        {**tables, **world.tables}, truth["customers"], truth["offers"], world.truth["categories"]
+    )
 
 
 def write(retailer: SimulatedRetailer, folder: Path | str) -> None:
-    """Write ``folder/tables/<table>.parquet`` and ``folder/truth/customers.parquet``, over what stood there."""
-    for place, files in (("tables", retailer.tables), ("truth", {"customers": retailer.truth})):
-        below = Path(folder) / place
-        below.mkdir(parents=True, exist_ok=True)
-        for name, table in files.items():
-            pq.write_table(table, below / f"{name}.parquet")
+    """Write ``folder/tables/<table>.parquet`` and ``folder/truth/{customers,offers,categories}.parquet``.
+
+    What stood there under these names is replaced.
+    """
+    truth = {"customers": retailer.truth, "offers": retailer.offers, "categories": retailer.categories}
+    for file, table in _files(retailer.tables, truth).items():
+        path = Path(folder) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path)
 
 
-def _midnight(customers: int, days: int, end: date | np.datetime64) -> np.datetime64:
-    """``end`` in microseconds, once all three are found fit."""
-    if customers < 1 or days < 1:
-        raise InputError(f"simulate needs at least 1 customer and 1 day, got {customers} and {days}")
-    midnight: np.datetime64 = np.datetime64(end).astype("M8[us]")
-    if not midnight == midnight.astype("M8[D]"):
-        raise InputError(f"simulate ends at 00:00 UTC of a day, got end={end}: pass a date")
-    return midnight
+def generate(
+    folder: Path | str,
+    customers: int,
+    days: int,
+    end: date | np.datetime64,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Mapping[str, int]:
+    """Write the files of `write` with the rows of `simulate`, block by block, in memory that does not grow.
+
+    Parameters
+    ----------
+    folder
+        What stood there under the files' names is replaced once all of them are complete.
+    customers, days, end, seed
+        As for `simulate`.
+    progress
+        Called after each block with the number of customers done and of all.
+
+    Returns
+    -------
+    Mapping[str, int]
+        Rows of each file, such as ``tables/order_lines.parquet``.
+
+    Raises
+    ------
+    InputError
+        As `simulate`.
+    """
+    world = make_world(customers, days, end, seed)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        rows = _write_blocks(world, Path(scratch), progress or _in_silence)
+        for file in rows:
+            path = Path(folder) / file
+            path.parent.mkdir(exist_ok=True)
+            (Path(scratch) / file).replace(path)
+    return rows
+
+
+def _write_blocks(world: World, folder: Path, progress: Callable[[int, int], None]) -> Mapping[str, int]:
+    rows, done = Counter[str](), 0
+    with ExitStack() as stack:
+        writers: dict[str, pq.ParquetWriter] = {}
+        for block in make_blocks(world):
+            for file, table in _files(block.tables, block.truth).items():
+                if file not in writers:
+                    writers[file] = stack.enter_context(_writer(folder / file, table.schema))
+                writers[file].write_table(table)
+                rows[file] += table.num_rows
+            done += block.size
+            progress(done, world.customers)
+    for file, table in _files(world.tables, world.truth).items():
+        pq.write_table(table, folder / file)
+        rows[file] = table.num_rows
+    return rows
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    path.parent.mkdir(exist_ok=True)
+    return pq.ParquetWriter(path, schema)
+
+
+def _files(tables: Mapping[str, pa.Table], truth: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """The tables by the paths of their files."""
+    places = {"tables": tables, "truth": truth}
+    return {f"{place}/{name}.parquet": table for place in places for name, table in places[place].items()}
+
+
+def _joined(parts: Sequence[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
+    return {name: pa.concat_tables([part[name] for part in parts]).combine_chunks() for name in parts[0]}
+
+
+def _in_silence(done: int, total: int) -> None:
+    """Progress that nobody asked for."""

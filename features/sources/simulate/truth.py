@@ -3,46 +3,77 @@
 import numpy as np
 import pyarrow as pa
 
-from features.sources.simulate.columns import Floats, Ints, decimals
+from features.sources.simulate.campaigns import EFFECT_DAYS, OFFERS, extra_order_probability
+from features.sources.simulate.columns import Bools, Floats, Ints, Names, decimals, take
 from features.sources.simulate.shop import Lines, Sales
-from features.sources.simulate.world import COMPLAINT_SPEED, STAGES, Clock, Orders, People, last_before
+from features.sources.simulate.world import COMPLAINT_SPEED, STAGES, Clock, Orders, People, standing
 
-__all__ = ["order_probability", "what_is_true"]
+__all__ = ["HORIZONS_DAYS", "order_probability", "what_is_true"]
+
+HORIZONS_DAYS = (7, 14, 30, 60, 90)
 
 
 def what_is_true(
-    clock: Clock, people: People, orders: Orders, sales: Sales, lines: Lines, ids: pa.Array
-) -> pa.Table:
-    """``SimulatedRetailer.truth``: a row per customer with an order in the tables; ``ids``: theirs."""
-    last = last_before(orders, np.arange(people.rate.size), np.zeros(people.rate.size))
-    last = last[(last >= 0) & (orders.at[last] >= clock.start)]
-    who = orders.customer[last]
+    clock: Clock, people: People, orders: Orders, sales: Sales, lines: Lines, names: Names
+) -> tuple[pa.Table, pa.Table]:
+    """``truth`` and ``offers`` of `SimulatedRetailer`: of each customer with an order in the tables."""
+    everybody = np.arange(people.rate.size)
+    seen = np.bincount(sales.customer[sales.known & (sales.at < 0)], minlength=everybody.size) > 0
+    last, alive = standing(people, orders, everybody, np.zeros(everybody.size))
+    who = np.flatnonzero(seen)
+    last, alive = last[who], alive[who]
+    p_order = {
+        days: order_probability(people, orders, last, float(clock.operational(days)))
+        for days in HORIZONS_DAYS
+    }
     follows = np.append(orders.customer[1:] == orders.customer[:-1], [False])[last]
+    following = np.where(follows, np.append(orders.at, [np.nan])[last + 1], np.nan)
+    truth = pa.table(
+        {
+            "customer_id": names.customers(who),
+            **{f"p_order_{days}d": p for days, p in p_order.items()},
+            "next_order_at": clock.stamp(following, before=np.inf),
+            "spend_365d": decimals(_spend_to_come(sales, lines, everybody.size)[who], 2),
+        }
+    )
+    return truth, _offers(people, who, alive, p_order[EFFECT_DAYS], names)
+
+
+def _spend_to_come(sales: Sales, lines: Lines, customers: int) -> Ints:
+    """Net amount of each customer's sale lines from ``end`` on, cents."""
     future = (sales.known & (sales.at >= 0))[lines.sale]
     spender, net = sales.customer[lines.sale[future]], (lines.gross - lines.discount)[future]
-    spend = np.bincount(spender, net, people.rate.size).astype(np.int64)  # cents are exact in float64
-    following = np.where(follows, np.append(orders.at, [np.nan])[last + 1], np.nan)
+    return np.bincount(spender, net, customers).astype(np.int64)  # cents are exact in float64
+
+
+def _offers(people: People, who: Ints, alive: Bools, p_order: Floats, names: Names) -> pa.Table:
+    customer, offer = np.repeat(who, len(OFFERS)), np.tile(np.arange(len(OFFERS)), who.size)
+    u = extra_order_probability(
+        people, customer, offer, np.ones(customer.size, dtype=bool), np.repeat(alive, len(OFFERS))
+    )
     return pa.table(
         {
-            "customer_id": ids.take(pa.array(who)),
-            "p_order_90d": order_probability(people, orders, last, float(clock.operational(90.0))),
-            "next_order_at": clock.stamp(following, before=np.inf),
-            "spend_365d": decimals(spend[who], 2),
+            "customer_id": names.customers(customer),
+            "offer_id": take([o.id for o in OFFERS], offer),
+            f"p_extra_order_{EFFECT_DAYS}d": u,
+            f"uplift_order_{EFFECT_DAYS}d": u * (1 - np.repeat(p_order, len(OFFERS))),
         }
     )
 
 
-def order_probability(people: People, orders: Orders, last: Ints, ahead: float) -> Floats:
-    """P(next order within ``ahead`` operational days of ``end``), given all that is true at ``end``.
+def order_probability(
+    people: People, orders: Orders, last: Ints, ahead: Floats | float, now: Floats | float = 0.0
+) -> Floats:
+    """P(next order of the customer's own in ``[now, ahead)``), given all that is true at ``now``.
 
     Parameters
     ----------
     people, orders
         The world.
     last
-        Rows of ``orders``: the last order before ``end`` of each customer asked about.
-    ahead
-        Operational days.
+        Rows of ``orders``: the last order before ``now`` of each customer asked about.
+    ahead, now
+        Operational times, days from ``end``.
 
     Returns
     -------
@@ -56,7 +87,7 @@ def order_probability(people: People, orders: Orders, last: Ints, ahead: float) 
     who = orders.customer[last]
     stages = people.stages[who]
     pace = stages * people.rate[who] * COMPLAINT_SPEED ** orders.wrongs[last]
-    waited, later = -orders.at[last] * pace, (ahead - orders.at[last]) * pace
+    waited, later = (now - orders.at[last]) * pace, (ahead - orders.at[last]) * pace
     # The factor exp(-x) is taken out of the ratio: both survival functions may underflow, the ratio does not.
     none = np.exp(waited - later) * _stage_sum(later, stages) / _stage_sum(waited, stages)
     return np.asarray(np.where(orders.number[last] + 1 < people.lifetime[who], 1 - none, 0.0))

@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from features.sources.simulate.columns import Bools, Floats, Ints
+from features.sources.simulate.kinds import CATEGORIES, CYCLE_DAYS, EVERYDAY
 
 __all__ = [
-    "CATEGORIES",
+    "BRANDS_PER_CATEGORY",
     "CHANNELS",
     "COMPLAINT_SPEED",
     "RATE_PER_WEEK",
     "REGIONS",
+    "STAFF_PER_STORE",
     "STAGES",
     "STORES",
     "Clock",
@@ -31,21 +33,14 @@ RATE_SHAPE, RATE_PER_WEEK = 1.0, 0.12  # Gamma: shape and mean, orders per opera
 DROPOUT = (1.0, 8.0)  # Beta: probability of leaving after an order
 STAGES = (0.35, 0.3, 0.2, 0.15)  # shares of customers whose gaps have 1, 2, 3, 4 stages
 SHARE_GONE_WRONG, COMPLAINT_SPEED = 0.03, 0.5
-# Intensity by local hour (UTC+8), from midnight.
+LOCAL_HOURS_AHEAD = 8  # of UTC
+# Intensity by local hour, from midnight.
 LOCAL_HOURS = tuple(map(int, "1 1 1 1 1 1 1 6 12 20 28 32 32 26 24 26 30 36 42 44 40 30 16 4".split()))
 CHANNELS, CHANNEL_SHARES = ("store", "web", "app", "mini_program"), (0.4, 0.15, 0.2, 0.25)
 REGIONS = (("north", "Asia/Shanghai"), ("south", "Asia/Hong_Kong"), ("west", "Asia/Urumqi"))
 STORES = 12
-CATEGORIES = (  # category_1, three of category_2, median list price, replenishable, sold by weight
-    ("skincare", "cleanser serum mask", 120.0, True, False),
-    ("make_up", "lips eyes face", 90.0, False, False),
-    ("hair", "shampoo treatment styling", 60.0, True, False),
-    ("fresh_food", "fruit vegetables fish", 25.0, True, True),
-    ("pantry", "tea rice snacks", 35.0, True, False),
-    ("home", "bedding lighting storage", 180.0, False, False),
-    ("kitchen", "pans knives tableware", 130.0, False, False),
-    ("baby", "nappies milk clothes", 110.0, True, False),
-)
+STAFF_PER_STORE, BRANDS_PER_CATEGORY = 4, 4
+SHARE_KEPT = 0.8  # of the kinds with a cycle: three of the first favourite category, one of the second
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,15 @@ class Clock:
         """Calendar time at an operational time."""
         return np.asarray(np.interp(turned, self.turned, self.day))
 
+    def later(self, turned: Floats, days: Floats | float) -> Floats:
+        """Operational time ``days`` on the calendar after an operational time."""
+        return self.operational(self.calendar(turned) + days)
+
+    def month(self, turned: Floats) -> Ints:
+        """Month of the local day, 1-12."""
+        day = np.floor(self.calendar(turned) + LOCAL_HOURS_AHEAD / 24).astype("m8[D]")
+        return np.asarray((self.end.astype("M8[D]") + day).astype("M8[M]").astype(np.int64) % 12 + 1)
+
     def stamp(self, turned: Floats, before: float = 0.0) -> pa.Array:
         """Whole seconds in UTC; null where the time is unknown or not before ``before``."""
         known = turned < before
@@ -83,6 +87,10 @@ class People:
     lifetime: Ints  # orders until the customer leaves; 0: never orders
     basket: Floats  # mean lines beyond the first
     favourites: Ints  # two categories
+    brand: Ints  # favourite of the first category's; -1: none
+    uses: Ints  # kinds of goods kept at home, by shelf; -1: an empty shelf
+    pace: Floats  # factor on how long goods last
+    satisfaction: Floats  # usual rating, 1-5 and beyond
     sensitivity: Floats  # to prices, 0-1
     browsing: Floats  # events per day at full interest
     attention: Floats  # share of messages opened
@@ -105,7 +113,7 @@ def make_clock(days: int, end: np.datetime64) -> Clock:
     """The clock of ``days`` calendar days of history before ``end``, a midnight in microseconds of UTC."""
     hours = np.arange(-(days + BURN_IN_DAYS) * 24, HORIZON_DAYS * 24 + 1)
     at = end.astype("M8[h]") + hours.astype("m8[h]")
-    local_hour = (at.astype(np.int64) + 8) % 24
+    local_hour = (at.astype(np.int64) + LOCAL_HOURS_AHEAD) % 24
     year_day = (at - at.astype("M8[Y]")) / np.timedelta64(1, "D")
     intensity = _season(year_day) * np.array(LOCAL_HOURS)[local_hour] / np.mean(LOCAL_HOURS)
     turned = np.concatenate([[0.0], np.cumsum(intensity[:-1])]) / 24
@@ -126,6 +134,7 @@ def _season(year_day: Floats) -> Floats:
 
 def draw_people(rng: np.random.Generator, clock: Clock, n: int) -> People:
     """``n`` customers who joined before ``end``, some of them before the first day."""
+    favourites = _draw_favourites(rng, n)
     before = rng.random(n) < SHARE_JOINED_BEFORE
     low, high = np.where(before, clock.turned[0], clock.start), np.where(before, clock.start, 0.0)
     joined = high - (high - low) * (1 - rng.random(n))
@@ -138,13 +147,31 @@ def draw_people(rng: np.random.Generator, clock: Clock, n: int) -> People:
         stages=1 + rng.choice(len(STAGES), n, p=STAGES),
         lifetime=np.where(rng.random(n) < SHARE_NEVER_ORDERING, 0, rng.geometric(leaves)),
         basket=rng.gamma(2.0, 0.6, n),
-        favourites=rng.integers(len(CATEGORIES), size=(n, 2)),
+        favourites=favourites,
+        brand=rng.integers(-BRANDS_PER_CATEGORY, BRANDS_PER_CATEGORY, size=n).clip(-1),
+        uses=_draw_uses(rng, favourites),
+        pace=rng.lognormal(-0.01, 0.15, n),
+        satisfaction=rng.normal(4.4, 0.5, n),
         sensitivity=rng.beta(1.5, 3.0, n),
-        browsing=rng.gamma(1.0, 0.12, n),
+        browsing=rng.gamma(4.0, 0.014, n),
         attention=rng.beta(2.0, 4.0, n),
         channel=rng.choice(len(CHANNELS), n, p=CHANNEL_SHARES),
         store=rng.integers(STORES, size=n),
     )
+
+
+def _draw_favourites(rng: np.random.Generator, n: int) -> Ints:
+    """Two categories each."""
+    first, step = rng.integers(len(CATEGORIES), size=n), rng.integers(1, len(CATEGORIES), size=n)
+    return np.stack([first, (first + step) % len(CATEGORIES)], axis=1)
+
+
+def _draw_uses(rng: np.random.Generator, favourites: Ints) -> Ints:
+    """Kinds with a cycle that each customer keeps at home, by shelf; -1: nothing on it."""
+    other = rng.integers(EVERYDAY.shape[1], size=len(favourites))
+    kinds = np.column_stack([EVERYDAY[favourites[:, 0]], EVERYDAY[favourites[:, 1], other]])
+    kept = (CYCLE_DAYS[kinds] > 0) & (rng.random(kinds.shape) < SHARE_KEPT)
+    return np.where(kept, kinds, -1)
 
 
 def draw_orders(rng: np.random.Generator, clock: Clock, people: People) -> Orders:
@@ -172,18 +199,18 @@ def draw_orders(rng: np.random.Generator, clock: Clock, people: People) -> Order
     return Orders(*(column[order] for column in columns))
 
 
-def last_before(orders: Orders, customer: Ints, at: Floats) -> Ints:
-    """Row of each customer's last order before ``at``; -1 where there is none."""
-    if not orders.at.size:
+def last_before(owner: Ints, time: Floats, customer: Ints, at: Floats) -> Ints:
+    """Row of each customer's last time before ``at``; -1 where there is none. ``time`` is sorted by owner and time."""
+    if not time.size:
         return np.full(customer.size, -1)
-    low, high = min(orders.at.min(), at.min(initial=0.0)), max(orders.at.max(), at.max(initial=0.0))
+    low, high = min(time.min(), at.min(initial=0.0)), max(time.max(), at.max(initial=0.0))
     span = high - low + 1
-    row = np.searchsorted(orders.customer * span + (orders.at - low), customer * span + (at - low)) - 1
-    return np.where((row >= 0) & (orders.customer[row] == customer), row, -1)
+    row = np.searchsorted(owner * span + (time - low), customer * span + (at - low)) - 1
+    return np.where((row >= 0) & (owner[row] == customer), row, -1)
 
 
 def standing(people: People, orders: Orders, customer: Ints, at: Floats) -> tuple[Ints, Bools]:
     """Row of the last order before ``at`` (-1: none yet), and whether there are more to come."""
-    last = last_before(orders, customer, at)
+    last = last_before(orders.customer, orders.at, customer, at)
     done = np.where(last >= 0, np.append(orders.number, [-1])[last] + 1, 0)
     return last, np.asarray(done < people.lifetime[customer])
