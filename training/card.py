@@ -1,4 +1,4 @@
-"""The model card: everything about a model that is not in its trees. JSON for programs, Markdown for people."""
+"""The model cards: everything about a model that is not in its trees. JSON for programs, Markdown for people."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from features.contract import Contract
 from training.baselines import MBGNBD
 from training.calibration import PlattCalibration
 
-__all__ = ["ChurnCard"]
+__all__ = ["ChurnCard", "TimingCard", "page"]
 
 
 @dataclass(frozen=True)
@@ -56,40 +56,121 @@ class ChurnCard:
     def from_json(cls, text: str) -> "ChurnCard":
         """Read what ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
-        contract = Contract(tuple(data.pop("contract")["names"]), json.loads(text)["contract"]["digest"])
         return cls(
-            contract=contract,
+            contract=_contract(data.pop("contract")),
             baseline=MBGNBD(**data.pop("baseline")),
             calibration=PlattCalibration(**data.pop("calibration")),
             cutoffs=tuple(data.pop("cutoffs")),
             **data,
         )
 
-    def to_markdown(self) -> str:
-        """Return the card as a page for people."""
-        metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in self.metrics.items())
-        baseline = ", ".join(f"{name} {value:.4g}" for name, value in asdict(self.baseline).items())
-        return f"""# Model card: {self.target}
+
+@dataclass(frozen=True)
+class TimingCard:
+    """What is needed to use a timing model; what it shares with the churn card is described there.
+
+    Attributes
+    ----------
+    bin_ends
+        Ends of the bins that hazards are predicted for, days from the cutoff.
+    cutoffs
+        Up to the last one, whose outcomes are known for a bin or more.
+    rows, periods
+        Rows (customer, cutoff), and person-period rows (customer, cutoff, bin) made of them.
+    orders
+        Person-period rows in which the next order came.
+    """
+
+    population: str
+    warehouse_id: str
+    as_of: str
+    trained_at: str
+    bin_ends: tuple[float, ...]
+    cutoffs: tuple[str, ...]
+    rows: int
+    periods: int
+    orders: int
+    contract: Contract
+    baseline: MBGNBD
+    tree_weight: float
+    parameters: Mapping[str, float | int]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the card as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TimingCard":
+        """Read what ``to_json`` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        return cls(
+            contract=_contract(data.pop("contract")),
+            baseline=MBGNBD(**data.pop("baseline")),
+            bin_ends=tuple(data.pop("bin_ends")),
+            cutoffs=tuple(data.pop("cutoffs")),
+            **data,
+        )
+
+
+def page(churn: ChurnCard, timing: TimingCard) -> str:
+    """Return the cards of one training as a page for people."""
+    baseline = ", ".join(f"{name} {value:.4g}" for name, value in asdict(churn.baseline).items())
+    return f"""# Model card: {churn.target} and the time of the next order
 
 | | |
 | --- | --- |
-| predicts | probability that a customer {self.asks} |
-| about | population `{self.population}`; nobody else |
-| warehouse | {self.warehouse_id} |
-| uses nothing at or after | {self.as_of} |
-| trained | {self.trained_at}, {self.rows:,} rows (customer, cutoff) at {len(self.cutoffs)} cutoffs from {self.cutoffs[0]} to {self.cutoffs[-1]}, share of churn {self.churn_share:.3f} |
-| features | {len(self.contract.names)}, definitions {self.contract.digest} |
-| baseline | MBG/NBD by maximum likelihood ({baseline}; weeks), whose log odds the trees correct with weight {self.tree_weight:g} |
-| calibration | slope {self.calibration.slope:.3f}, intercept {self.calibration.intercept:.3f} on forward out-of-fold log odds |
-| parameters | {", ".join(f"{name} {value:g}" for name, value in self.parameters.items())} |
+| about | population `{churn.population}`; nobody else |
+| warehouse | {churn.warehouse_id} |
+| uses nothing at or after | {churn.as_of} |
+| trained | {churn.trained_at} |
+| features | {len(churn.contract.names)}, definitions {churn.contract.digest} |
+| baseline | MBG/NBD by maximum likelihood ({baseline}; weeks), whose log odds the trees of both models correct |
+
+## Churn
+
+| | |
+| --- | --- |
+| predicts | probability that a customer {churn.asks} |
+| rows | {churn.rows:,} (customer, cutoff) at {len(churn.cutoffs)} cutoffs from {churn.cutoffs[0]} to {churn.cutoffs[-1]}, share of churn {churn.churn_share:.3f} |
+| weight of the trees | {churn.tree_weight:g} |
+| calibration | slope {churn.calibration.slope:.3f}, intercept {churn.calibration.intercept:.3f} on forward out-of-fold log odds |
+| parameters | {_listed(churn.parameters)} |
 
 Forward out-of-fold figures (each cutoff predicted by a model that knew only labels which had ended by then):
 
-| figure | value |
+{_figures(churn.metrics)}
+
+## Time of the next order
+
+| | |
 | --- | --- |
-{metrics}
+| predicts | hazard of the next order in bins ending {", ".join(f"{end:g}" for end in timing.bin_ends)} days after the cutoff |
+| rows | {timing.periods:,} (customer, cutoff, bin), {timing.orders:,} of them with the order, made of {timing.rows:,} (customer, cutoff) at {len(timing.cutoffs)} cutoffs from {timing.cutoffs[0]} to {timing.cutoffs[-1]}; a bin that was not over is left out |
+| weight of the trees | {timing.tree_weight:g} |
+| parameters | {_listed(timing.parameters)} |
+
+The survival curve is raised to the power with which it meets the churn probability at {churn.horizon_days} days, so the two
+never contradict each other. Expected, earliest and latest date: when the next order has come with 50, 10 and 90 %.
+
+Forward out-of-fold figures (each cutoff predicted by a model that knew only orders before it):
+
+{_figures(timing.metrics)}
 
 Not for: price or depth of discount by person; customers outside the population; dates before the as-of.
 Known weakness: the base rate of churn moves with the season; the level of the probabilities can be off by some
 points where the season turns, their order less so.
 """
+
+
+def _contract(data: Mapping[str, Any]) -> Contract:
+    return Contract(tuple(data["names"]), data["digest"])
+
+
+def _listed(parameters: Mapping[str, float | int]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in parameters.items())
+
+
+def _figures(metrics: Mapping[str, float]) -> str:
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
+    return f"| figure | value |\n| --- | --- |\n{rows}"

@@ -5,7 +5,7 @@ likelihood, carries frequency and recency; the trees correct it where the other 
 at half weight averages the two models on the logit scale.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -30,6 +30,8 @@ __all__ = [
     "TREE_WEIGHT",
     "Forward",
     "Prepared",
+    "fit_baselines",
+    "fit_boosted",
     "fold_predictions",
     "forward_predictions",
     "prepare",
@@ -64,14 +66,19 @@ class Prepared:
     ----------
     start
         MBG/NBD log odds of each row, by parameters fitted to the orders before its cutoff; length n.
-    baseline
-        Parameters fitted to the orders before the as-of, for scoring from then on.
+    baselines
+        Cutoff -> parameters fitted to the orders before it; among them the as-of's, for scoring from then on.
     """
 
     panel: Panel
     x: Floats
     start: Floats
-    baseline: MBGNBD
+    baselines: Mapping[pd.Timestamp, MBGNBD]
+
+    @property
+    def baseline(self) -> MBGNBD:
+        """Parameters fitted to the orders before the as-of."""
+        return self.baselines[self.panel.as_of]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Forward:
     ----------
     fold
         Number of each row's fold.
+    row
+        Its number in the panel.
     start, trees
         Log odds of the baseline, and what the trees add.
     probability
@@ -92,6 +101,7 @@ class Forward:
 
     y: NDArray[np.int8]
     fold: NDArray[np.int64]
+    row: NDArray[np.int64]
     customer_id: pd.Series
     start: Floats
     trees: Floats
@@ -115,12 +125,15 @@ def prepare(warehouse: Warehouse, as_of: pd.Timestamp, target: Target = CHURN_90
         Too few rows, or hardly any customer of one kind.
     """
     panel = build_panel(warehouse, target, as_of)
-    baselines = _baselines(warehouse, [*panel.cutoffs, as_of])
+    baselines = fit_baselines(warehouse, [*panel.cutoffs, as_of])
     fitted = panel.frame["cutoff"].isin(list(baselines)).to_numpy()
     panel = replace(panel, frame=panel.frame[fitted].reset_index(drop=True), y=panel.y[fitted])
     churned = int(panel.y.sum())
-    latest = baselines.get(as_of)
-    if latest is None or len(panel.y) < _MIN_ROWS or min(churned, len(panel.y) - churned) < _MIN_OF_EACH:
+    if (
+        as_of not in baselines
+        or len(panel.y) < _MIN_ROWS
+        or min(churned, len(panel.y) - churned) < _MIN_OF_EACH
+    ):
         raise TooLittleHistory(
             f"training as of {as_of} has {len(panel.y)} rows (customer, cutoff), {churned} of which churned; it needs "
             f"{_MIN_ROWS}, and {_MIN_OF_EACH} of each kind: choose a later --as-of or ingest more history"
@@ -129,10 +142,10 @@ def prepare(warehouse: Warehouse, as_of: pd.Timestamp, target: Target = CHURN_90
     for cutoff in panel.cutoffs:
         here = (panel.frame["cutoff"] == cutoff).to_numpy()
         start[here] = baseline_logit(baselines[cutoff], panel.frame[here], target.horizon_days)
-    return Prepared(panel, matrix(panel.frame, current_contract().names), start, latest)
+    return Prepared(panel, matrix(panel.frame, current_contract().names), start, baselines)
 
 
-def _baselines(warehouse: Warehouse, cutoffs: list[pd.Timestamp]) -> dict[pd.Timestamp, MBGNBD]:
+def fit_baselines(warehouse: Warehouse, cutoffs: list[pd.Timestamp]) -> dict[pd.Timestamp, MBGNBD]:
     """Fit MBG/NBD at each cutoff to all customers who ever ordered before it; where they are too few there is none."""
     columns = ("orders_all", "active_days_all", "days_since_last_order", "days_since_first_order")
     frame = build(warehouse, cutoffs, population="all", columns=columns)
@@ -145,10 +158,14 @@ def _baselines(warehouse: Warehouse, cutoffs: list[pd.Timestamp]) -> dict[pd.Tim
     return fitted
 
 
-def fit_trees(
-    x: Floats, y: NDArray[np.int8], start: Floats, parameters: Mapping[str, float | int]
+def fit_boosted(
+    x: Floats,
+    y: NDArray[np.generic],
+    start: Floats,
+    parameters: Mapping[str, float | int],
+    names: Sequence[str],
 ) -> lgb.Booster:
-    """Fit the trees on top of the baseline's log odds."""
+    """Fit trees on top of given log odds; parameters as ``PARAMETERS``, names of the columns of x."""
     own = {
         name: value
         for name, value in parameters.items()
@@ -166,8 +183,15 @@ def fit_trees(
         "verbose": -1,
         **own,
     }
-    data = lgb.Dataset(x, y, init_score=start, feature_name=list(current_contract().names))
+    data = lgb.Dataset(x, y, init_score=start, feature_name=list(names))
     return lgb.train(settings, data, num_boost_round=int(parameters["num_boost_round"]))
+
+
+def fit_trees(
+    x: Floats, y: NDArray[np.int8], start: Floats, parameters: Mapping[str, float | int]
+) -> lgb.Booster:
+    """Fit the trees on top of the baseline's log odds."""
+    return fit_boosted(x, y, start, parameters, current_contract().names)
 
 
 def fold_predictions(
@@ -216,6 +240,7 @@ def forward_predictions(prepared: Prepared, parameters: Mapping[str, float | int
     return Forward(
         y=y,
         fold=number,
+        row=rows,
         customer_id=panel.frame["customer_id"].iloc[rows].reset_index(drop=True),
         start=start,
         trees=added,

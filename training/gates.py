@@ -6,12 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.churn import Prepared
-from training.evaluate import Comparison
+from training.evaluate import Comparison, TimingComparison
 from training.metrics import auc
 
-__all__ = ["GATES", "Gate", "Verdict", "judge"]
+__all__ = ["GATES", "Evidence", "Gate", "Verdict", "judge"]
 
 LEAK_AUC = 0.98
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a training is judged by: its forward out-of-fold figures, and what it was trained on."""
+
+    churn: Comparison
+    timing: TimingComparison
+    prepared: Prepared
 
 
 @dataclass(frozen=True)
@@ -19,8 +28,8 @@ class Gate:
     """One requirement: what is measured, and the bound it must not exceed."""
 
     name: str
-    value: Callable[[Comparison, Prepared], float]
-    bound: Callable[[Comparison], float]
+    value: Callable[[Evidence], float]
+    bound: Callable[[Evidence], float]
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,11 @@ class Verdict:
         return self.value <= self.bound
 
 
-def _best_single_feature(_: Comparison, prepared: Prepared) -> float:
+def _best_single_feature(evidence: Evidence) -> float:
     """Return the AUC of the best single feature, either way round: above the bound, something knows the future."""
-    y = prepared.panel.y
+    y = evidence.prepared.panel.y
     best = 0.5
-    for column in prepared.x.T:
+    for column in evidence.prepared.x.T:
         filled = np.where(np.isnan(column), -1.0, column)
         if np.ptp(filled) > 0:
             single = auc(y, filled)
@@ -52,19 +61,28 @@ def _best_single_feature(_: Comparison, prepared: Prepared) -> float:
 GATES = (
     Gate(
         "logloss against MBG/NBD's",
-        lambda c, _: c.model.log_loss.estimate,
-        lambda c: c.baseline.log_loss.estimate,
+        lambda e: e.churn.model.log_loss.estimate,
+        lambda e: e.churn.baseline.log_loss.estimate,
     ),
     Gate(
         "AUC lost to MBG/NBD, within a tie",
-        lambda c, _: -c.auc_difference.estimate,
-        lambda c: c.auc_difference.standard_error,
+        lambda e: -e.churn.auc_difference.estimate,
+        lambda e: e.churn.auc_difference.standard_error,
     ),
-    Gate("calibration error (ECE)", lambda c, _: c.model.ece, lambda c: max(0.05, c.model.ece_floor)),
+    Gate(
+        "calibration error (ECE)",
+        lambda e: e.churn.model.ece,
+        lambda e: max(0.05, e.churn.model.ece_floor),
+    ),
+    Gate(
+        "integrated Brier of the next order's time, 7-90 days, against MBG/NBD's",
+        lambda e: e.timing.model.integrated_brier.estimate,
+        lambda e: e.timing.baseline.integrated_brier.estimate,
+    ),
     Gate("AUC of the best single feature (leak alarm)", _best_single_feature, lambda _: LEAK_AUC),
 )
 
 
-def judge(comparison: Comparison, prepared: Prepared) -> list[Verdict]:
-    """Hold a training against the gates, on its forward out-of-fold predictions."""
-    return [Verdict(gate.name, gate.value(comparison, prepared), gate.bound(comparison)) for gate in GATES]
+def judge(evidence: Evidence) -> list[Verdict]:
+    """Hold a training against the gates."""
+    return [Verdict(gate.name, gate.value(evidence), gate.bound(evidence)) for gate in GATES]

@@ -19,6 +19,7 @@ __all__ = [
     "checked_outcomes",
     "ece_floor",
     "expected_calibration_error",
+    "integrated_brier",
     "lift_at",
     "log_loss",
 ]
@@ -98,6 +99,42 @@ def brier(y: ArrayLike, p: ArrayLike) -> float:
     """
     probability = _checked_probability(p)
     return float(np.mean((checked_outcomes(y, probability) - probability) ** 2))
+
+
+def integrated_brier(days: ArrayLike, p: ArrayLike, ends_days: ArrayLike) -> Floats:
+    """Squared error of a distribution of waiting times, averaged over time from the first end to the last; one a row.
+
+    At each end t the error is (1{days < t} - p_t)^2; between two ends it is linear (Graf, Schmoor, Sauerbrei and
+    Schumacher 1999, Statistics in Medicine 18, 2529-2545, where nobody is censored before the last end).
+
+    Parameters
+    ----------
+    days
+        Shape (n,): time to the event; NaN where none came before the last end.
+    p
+        Shape (n, k): P(event before each end).
+    ends_days
+        Shape (k,), rising, two or more.
+
+    Examples
+    --------
+    >>> integrated_brier([10.0], [[0.0, 1.0, 1.0]], [7, 14, 21])
+    array([0.])
+    >>> integrated_brier([np.nan], [[0.0, 1.0, 1.0]], [7, 14, 21])
+    array([0.75])
+    """
+    waited, probability = np.asarray(days, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    ends = np.asarray(ends_days, dtype=np.float64)
+    if probability.shape != (waited.size, ends.size) or ends.size < 2 or not (np.diff(ends) > 0).all():
+        raise InputError(
+            f"days, p and ends need shapes (n,), (n, k) and (k,), ends rising and two or more; got {waited.shape}, "
+            f"{probability.shape} and {ends.shape}."
+        )
+    if not ((probability >= 0.0) & (probability <= 1.0)).all():
+        raise InputError("probabilities must be within [0, 1], without NaN.")
+    error = ((waited[:, None] < ends) - probability) ** 2
+    area = (error[:, 1:] + error[:, :-1]) / 2.0 * np.diff(ends)
+    return np.asarray(area.sum(axis=1) / (ends[-1] - ends[0]))
 
 
 def lift_at(y: ArrayLike, score: ArrayLike, share: float) -> float:

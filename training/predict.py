@@ -1,5 +1,10 @@
-"""Model files -> predictions. NumPy and LightGBM only; training and serving call the same functions."""
+"""Model files -> predictions. NumPy and LightGBM only; training and serving call the same functions.
 
+Features come as columns: any mapping of feature name -> array of length n, a DataFrame included. A row's predictions are
+the same bits alone as among others.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,25 +13,57 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.contract import current_contract
+from features.contract import Contract, current_contract
 from features.errors import ModelError
 from training.baselines import MBGNBD, probability_no_purchase
 from training.calibration import apply, logit
-from training.card import ChurnCard
+from training.card import ChurnCard, TimingCard, page
+from training.survival import (
+    BIN_ENDS,
+    BIN_STARTS,
+    HORIZONS_DAYS,
+    anchored,
+    baseline_hazard_logits,
+    cumulative_hazard,
+    days_until,
+    probability_within,
+)
 
 __all__ = [
+    "HORIZONS_DAYS",
+    "PERIOD_COLUMNS",
+    "QUANTILES",
     "ChurnModel",
+    "Columns",
+    "Models",
+    "Predictions",
+    "TimingModel",
     "baseline_logit",
     "churn_probability",
+    "curves",
+    "hazard_correction",
     "history_weeks",
-    "load_model",
+    "load_models",
     "matrix",
-    "save_model",
+    "periods",
+    "predict",
+    "save_models",
 ]
 
 Floats = NDArray[np.float64]
+Columns = Mapping[str, NDArray[np.float64]] | pd.DataFrame
 
-_TREES, _CARD, _PAGE = "trees.txt", "card.json", "MODEL_CARD.md"
+QUANTILES = (0.1, 0.5, 0.9)
+"""Probabilities with which the next order has come by the days that are given."""
+
+PERIOD_COLUMNS = ("bin_number", "bin_end_days", "days_since_last_order_then", "overdue_ratio_then")
+"""What a person-period row knows beside the features; "then" is the middle of the bin, if nothing was ordered before."""
+
+_BINS = len(BIN_ENDS)
+_BIN_MIDDLES = (BIN_STARTS + BIN_ENDS) / 2.0
+_PAGE = "MODEL_CARD.md"
+# customers at a time: their rows, one a bin, stay within 60 MB
+_BLOCK = 8_192
 
 
 @dataclass(frozen=True)
@@ -37,33 +74,73 @@ class ChurnModel:
     card: ChurnCard
 
 
-def history_weeks(frame: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+@dataclass(frozen=True)
+class TimingModel:
+    """Trees on person-period rows, and their card."""
+
+    trees: lgb.Booster
+    card: TimingCard
+
+
+@dataclass(frozen=True)
+class Models:
+    """What one training made: models of the same features, as of the same instant."""
+
+    churn: ChurnModel
+    timing: TimingModel
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What is predicted of n customers.
+
+    Attributes
+    ----------
+    churn_probability
+        P(no order within the churn model's horizon), length n.
+    p_order
+        P(order within each of ``training.survival.HORIZONS_DAYS``), n x horizons, never falling; the last is
+        1 - churn_probability, bit for bit.
+    days_p10, days_median, days_p90
+        Days after the cutoff by which the next order has come with 10, 50 and 90 %, length n; NaN beyond a year.
+    """
+
+    churn_probability: Floats
+    p_order: Floats
+    days_p10: Floats
+    days_median: Floats
+    days_p90: Floats
+
+
+def history_weeks(columns: Columns) -> tuple[Floats, Floats, Floats]:
     """Return frequency x (repeat purchase days), recency t_x and age T in weeks, each of length n.
 
     Orders of one day are one purchase, as in the literature.
     """
-    frequency = np.maximum(frame["active_days_all"].to_numpy(dtype=np.float64) - 1.0, 0.0)
-    age = frame["days_since_first_order"].to_numpy(dtype=np.float64) / 7.0
-    since = frame["days_since_last_order"].to_numpy(dtype=np.float64) / 7.0
+    frequency = np.maximum(_column(columns, "active_days_all") - 1.0, 0.0)
+    age = _column(columns, "days_since_first_order") / 7.0
+    since = _column(columns, "days_since_last_order") / 7.0
     return frequency, np.where(frequency > 0, age - since, 0.0), age
 
 
-def baseline_logit(baseline: MBGNBD, frame: pd.DataFrame, horizon_days: int) -> Floats:
+def baseline_logit(baseline: MBGNBD, columns: Columns, horizon_days: int) -> Floats:
     """Return the MBG/NBD log odds of no purchase within the horizon, length n."""
-    return logit(probability_no_purchase(baseline, *history_weeks(frame), horizon_days / 7.0))
+    return _baseline_logit(baseline, history_weeks(columns), horizon_days)
 
 
-def matrix(frame: pd.DataFrame, names: tuple[str, ...]) -> Floats:
+def matrix(columns: Columns, names: tuple[str, ...]) -> Floats:
     """Return the features in the model's order, n x features, NaN where undefined."""
-    return frame[list(names)].to_numpy(dtype=np.float64)
+    if isinstance(columns, pd.DataFrame):
+        return columns[list(names)].to_numpy(dtype=np.float64)
+    return np.array([columns[name] for name in names], dtype=np.float64).T.copy()
 
 
-def churn_probability(model: ChurnModel, frame: pd.DataFrame, *, threads: int = 1) -> Floats:
+def churn_probability(model: ChurnModel, columns: Columns, *, threads: int = 1) -> Floats:
     """Return the calibrated probability of no order within the horizon, length n.
 
     Parameters
     ----------
-    frame
+    columns
         Features of customers with an order, as ``features.build`` gives them.
     threads
         LightGBM's; one is fastest for few rows and the only civil choice inside a server.
@@ -71,42 +148,135 @@ def churn_probability(model: ChurnModel, frame: pd.DataFrame, *, threads: int = 
     Raises
     ------
     ContractError
-        The frame lacks columns the model was trained on.
+        Columns the model was trained on are lacking.
     """
-    card = model.card
-    card.contract.require(list(frame.columns))
-    if frame.empty:
-        return np.empty(0)
-    trees = model.trees.predict(matrix(frame, card.contract.names), raw_score=True, num_threads=threads)
-    start = baseline_logit(card.baseline, frame, card.horizon_days)
-    return apply(card.calibration, start + card.tree_weight * np.asarray(trees, dtype=np.float64))
+    _require(model.card.contract, columns)
+    return _churn(model, matrix(columns, model.card.contract.names), history_weeks(columns), threads)
 
 
-def save_model(model: ChurnModel, folder: Path) -> None:
-    """Write ``trees.txt`` (LightGBM's text format), ``card.json`` and ``MODEL_CARD.md``."""
+def predict(models: Models, columns: Columns, *, threads: int = 1) -> Predictions:
+    """Return all that the models say of n customers; parameters and errors as of ``churn_probability``."""
+    churn, hazard = curves(models, columns, threads=threads)
+    days = (days_until(hazard, probability) for probability in QUANTILES)
+    return Predictions(churn, probability_within(hazard, churn), *days)
+
+
+def curves(models: Models, columns: Columns, *, threads: int = 1) -> tuple[Floats, Floats]:
+    """Return the churn probability, length n, and the cumulative hazard that agrees with it, n x bins.
+
+    Parameters and errors as of ``churn_probability``.
+    """
+    contract, card = models.churn.card.contract, models.timing.card
+    _require(contract, columns)
+    x, history = matrix(columns, contract.names), history_weeks(columns)
+    churn = _churn(models.churn, x, history, threads)
+    trees = hazard_correction(models.timing.trees, x, contract.names, threads)
+    logits = baseline_hazard_logits(card.baseline, history) + card.tree_weight * trees
+    return churn, anchored(cumulative_hazard(logits), churn)
+
+
+def hazard_correction(trees: lgb.Booster, x: Floats, names: tuple[str, ...], threads: int = 1) -> Floats:
+    """Return what the timing trees add to the log odds of each bin's hazard, n x bins; x and names as of ``periods``."""
+    added = np.empty((len(x), _BINS))
+    for first in range(0, len(x), _BLOCK):
+        block = x[first : first + _BLOCK]
+        customer, bin_number = np.divmod(np.arange(len(block) * _BINS), _BINS)
+        rows = periods(block, names, customer, bin_number)
+        added[first : first + _BLOCK] = _raw(trees, rows, threads).reshape(-1, _BINS)
+    return added
+
+
+def periods(
+    x: Floats, names: tuple[str, ...], row: NDArray[np.int64], bin_number: NDArray[np.int64]
+) -> Floats:
+    """Return person-period rows: the features of these rows of x, then ``PERIOD_COLUMNS``.
+
+    Parameters
+    ----------
+    x, names
+        Features, n x features, and their names.
+    row, bin_number
+        Which row and which bin each person-period row is about.
+    """
+    k = len(names)
+    laid_out = np.empty((len(row), k + len(PERIOD_COLUMNS)))
+    laid_out[:, :k] = x[row]
+    silent = laid_out[:, names.index("days_since_last_order")] + _BIN_MIDDLES[bin_number]
+    gap = laid_out[:, names.index("gap_mean_days")]
+    laid_out[:, k] = bin_number
+    laid_out[:, k + 1] = BIN_ENDS[bin_number]
+    laid_out[:, k + 2] = silent
+    laid_out[:, k + 3] = silent / np.where(gap > 0, gap, np.nan)
+    return laid_out
+
+
+def save_models(models: Models, folder: Path) -> None:
+    """Write trees (LightGBM's text format) and card of each model, and ``MODEL_CARD.md`` for people."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.trees.save_model(folder / _TREES)
-    (folder / _CARD).write_text(model.card.to_json(), encoding="utf-8")
-    (folder / _PAGE).write_text(model.card.to_markdown(), encoding="utf-8")
+    for name, model in (("churn", models.churn), ("timing", models.timing)):
+        model.trees.save_model(folder / f"{name}_trees.txt")
+        (folder / f"{name}_card.json").write_text(model.card.to_json(), encoding="utf-8")
+    (folder / _PAGE).write_text(page(models.churn.card, models.timing.card), encoding="utf-8")
 
 
-def load_model(folder: Path) -> ChurnModel:
-    """Read what ``save_model`` wrote, and hold its features against today's catalogue.
+def load_models(folder: Path) -> Models:
+    """Read what ``save_models`` wrote, and hold its features against today's catalogue.
 
     Raises
     ------
     ModelError
-        A file is missing or damaged.
+        A file is missing or damaged, or the files are those of different trainings.
     ContractError
         The features have changed since.
     """
-    for name in (_TREES, _CARD):
+    for name in ("churn_trees.txt", "churn_card.json", "timing_trees.txt", "timing_card.json"):
         if not (folder / name).is_file():
             raise ModelError(f"{folder} holds no model: {name} is missing")
     try:
-        card = ChurnCard.from_json((folder / _CARD).read_text(encoding="utf-8"))
-        trees = lgb.Booster(model_file=folder / _TREES)
+        churn = ChurnModel(_trees(folder, "churn"), ChurnCard.from_json(_card(folder, "churn")))
+        timing = TimingModel(_trees(folder, "timing"), TimingCard.from_json(_card(folder, "timing")))
     except (ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as problem:
         raise ModelError(f"{folder} holds a damaged model ({problem}): train again") from problem
-    card.contract.require_same(current_contract())
-    return ChurnModel(trees, card)
+    _refuse_mixture(churn.card, timing.card, folder)
+    churn.card.contract.require_same(current_contract())
+    return Models(churn, timing)
+
+
+def _refuse_mixture(churn: ChurnCard, timing: TimingCard, folder: Path) -> None:
+    ours = (churn.warehouse_id, churn.as_of, churn.contract.digest, tuple(BIN_ENDS.tolist()))
+    theirs = (timing.warehouse_id, timing.as_of, timing.contract.digest, timing.bin_ends)
+    if ours != theirs:
+        raise ModelError(f"{folder} mixes two trainings: churn {ours}, timing {theirs}. Train again.")
+
+
+def _trees(folder: Path, name: str) -> lgb.Booster:
+    return lgb.Booster(model_file=folder / f"{name}_trees.txt")
+
+
+def _card(folder: Path, name: str) -> str:
+    return (folder / f"{name}_card.json").read_text(encoding="utf-8")
+
+
+def _require(contract: Contract, columns: Columns) -> None:
+    if any(name not in columns for name in contract.names):
+        contract.require([str(name) for name in columns])
+
+
+def _column(columns: Columns, name: str) -> Floats:
+    return np.asarray(columns[name], dtype=np.float64)
+
+
+def _churn(model: ChurnModel, x: Floats, history: tuple[Floats, Floats, Floats], threads: int) -> Floats:
+    start = _baseline_logit(model.card.baseline, history, model.card.horizon_days)
+    return apply(model.card.calibration, start + model.card.tree_weight * _raw(model.trees, x, threads))
+
+
+def _baseline_logit(baseline: MBGNBD, history: tuple[Floats, Floats, Floats], horizon_days: int) -> Floats:
+    return logit(probability_no_purchase(baseline, *history, horizon_days / 7.0))
+
+
+def _raw(trees: lgb.Booster, x: Floats, threads: int) -> Floats:
+    """Return what the trees add to the log odds, one number a row."""
+    if not len(x):
+        return np.empty(0)
+    return np.asarray(trees.predict(x, raw_score=True, num_threads=threads), dtype=np.float64)

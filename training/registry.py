@@ -15,26 +15,26 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from features.errors import ModelError
-from training.predict import ChurnModel, load_model, save_model
+from training.predict import Models, load_models, save_models
 
-__all__ = ["CHALLENGER", "CHAMPION", "Registered", "Registry", "churn_name"]
+__all__ = ["CHALLENGER", "CHAMPION", "Registered", "Registry", "model_name"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A model and where it came from."""
+    """The models of one training and where they came from."""
 
-    model: ChurnModel
+    models: Models
     name: str
     version: str
     run_id: str
 
 
-def churn_name(warehouse_id: str) -> str:
-    """Return the registered name of a warehouse's churn model."""
-    return f"patron-churn-{warehouse_id}"
+def model_name(warehouse_id: str) -> str:
+    """Return the name under which a warehouse's models are registered, all of a training as one version."""
+    return f"patron-{warehouse_id}"
 
 
 class Registry:
@@ -58,14 +58,14 @@ class Registry:
     def log(
         self,
         name: str,
-        model: ChurnModel,
+        models: Models,
         *,
         parameters: Mapping[str, object],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         pictures: Sequence[Path],
     ) -> Registered:
-        """Log a run, register its model, and make it champion if it is the first, challenger otherwise.
+        """Log a run, register its models as one, and make it champion if it is the first, challenger otherwise.
 
         Parameters
         ----------
@@ -79,13 +79,13 @@ class Registry:
             for key, number in metrics.items():
                 self._client.log_metric(run_id, key, number)
             with tempfile.TemporaryDirectory() as scratch:
-                save_model(model, Path(scratch))
+                save_models(models, Path(scratch))
                 self._client.log_artifacts(run_id, scratch, "model")
             for picture in pictures:
                 self._client.log_artifact(run_id, str(picture), "pictures")
             self._client.set_terminated(run_id)
             version = self._register(name, run_id)
-        return Registered(model, name, version, run_id)
+        return Registered(models, name, version, run_id)
 
     def get(self, name: str, which: str, as_of: pd.Timestamp) -> Registered:
         """Return a registered model that may score as of this instant.
@@ -104,14 +104,14 @@ class Registry:
             version = self._version(name, which)
             run_id = str(version.run_id)
             with tempfile.TemporaryDirectory() as scratch:
-                model = load_model(Path(self._client.download_artifacts(run_id, "model", scratch)))
-        trained = pd.Timestamp(model.card.as_of)
+                models = load_models(Path(self._client.download_artifacts(run_id, "model", scratch)))
+        trained = pd.Timestamp(models.churn.card.as_of)
         if trained > as_of:
             raise ModelError(
                 f"{name} version {version.version} was trained as of {trained}, later than the as-of {as_of}: it has seen "
                 "what it would predict. Choose an older version with --model, or a later --as-of."
             )
-        return Registered(model, name, str(version.version), run_id)
+        return Registered(models, name, str(version.version), run_id)
 
     def promote(self, name: str, which: str) -> str:
         """Make a version the champion and return its number."""

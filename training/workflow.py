@@ -12,12 +12,23 @@ from features.errors import InputError
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
 from training.churn import PARAMETERS, Forward, Prepared, forward_predictions, prepare, train
-from training.evaluate import Comparison, compare
-from training.gates import Verdict, judge
-from training.plots import plot_calibration, plot_lift
-from training.predict import ChurnModel, baseline_logit, churn_probability
-from training.registry import Registered, Registry, churn_name
-from training.targets import CHURN_90D, labels
+from training.evaluate import Comparison, TimingComparison, compare, compare_timing
+from training.gates import Evidence, Verdict, judge
+from training.plots import plot_calibration, plot_lift, plot_survival
+from training.predict import Models, baseline_logit, curves, history_weeks
+from training.registry import Registered, Registry, model_name
+from training.survival import baseline_log_survival
+from training.targets import CHURN_90D, labels, next_orders
+from training.timing import (
+    TIMING_PARAMETERS,
+    TimingPanel,
+    Waiting,
+    at_risk,
+    forward_timing,
+    kaplan_meier,
+    prepare_timing,
+    train_timing,
+)
 from training.tuning import tune
 
 __all__ = ["Outcome", "Training", "backtest_origin", "train_and_register"]
@@ -33,19 +44,22 @@ class Training:
 
     registered: Registered
     comparison: Comparison | None
+    timing: TimingComparison | None
     verdicts: list[Verdict]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A model at an origin, held against what happened in the horizon after it.
+    """Models at an origin, held against what happened in the horizon after it.
 
     Attributes
     ----------
     y, model, baseline
-        Outcomes and the probabilities of both, n.
+        Outcomes and the probabilities of churn of both, n.
     slices
         Slice name -> comparison on those customers only.
+    timing
+        The time of the next order, beside MBG/NBD's and Kaplan and Meier's.
     """
 
     origin: pd.Timestamp
@@ -54,6 +68,7 @@ class Outcome:
     baseline: np.ndarray[tuple[int], np.dtype[np.float64]]
     comparison: Comparison
     slices: Mapping[str, Comparison]
+    timing: TimingComparison
 
 
 SLICES: Mapping[str, str] = {
@@ -62,6 +77,25 @@ SLICES: Mapping[str, str] = {
     "one-time buyers": "orders_all == 1",
     "repeat buyers": "orders_all > 1",
 }
+
+KINDS: Mapping[str, str] = {
+    "regular, bought lately": "orders_all >= 6 and overdue_ratio < 0.5",
+    "regular, overdue": "orders_all >= 6 and 2 < overdue_ratio < 5",
+    "one order, not long ago": "orders_all == 1 and days_since_last_order < 60",
+    "silent for months": "days_since_last_order > 240",
+}
+"""Customers whose survival curves are drawn: the first of each kind."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Models and what their forward predictions say of them."""
+
+    models: Models
+    forward: Forward | None
+    waiting: Waiting | None
+    comparison: Comparison | None
+    timing: TimingComparison | None
 
 
 def train_and_register(
@@ -78,7 +112,7 @@ def train_and_register(
     Parameters
     ----------
     pictures
-        Folder for ``calibration.png`` and ``lift.png`` of the forward predictions, which are logged too.
+        Folder for ``calibration.png``, ``lift.png`` and ``survival.png`` of the forward predictions, which are logged too.
     trials
         Optuna trials; 0 takes the default parameters.
     say
@@ -87,26 +121,43 @@ def train_and_register(
     warehouse_id = warehouse.settings().warehouse_id
     say("building features at the training cutoffs")
     prepared = prepare(warehouse, as_of)
-    model, forward, comparison = _fit(prepared, warehouse_id, trials, say)
-    verdicts = judge(comparison, prepared) if comparison is not None else []
-    say("registering the model")
-    drawn = [pictures / "calibration.png", pictures / "lift.png"] if forward is not None else []
-    if forward is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
-        curves = {"Patron": forward.probability, "MBG/NBD": forward.baseline_probability}
-        plot_calibration(forward.y, curves, drawn[0], "Calibration of forward predictions")
-        plot_lift(forward.y, curves, drawn[1], "Churners reached by forward predictions")
+    fitted = _fit(prepared, prepare_timing(warehouse, prepared), warehouse_id, trials, say)
+    verdicts = []
+    if fitted.comparison is not None and fitted.timing is not None:
+        verdicts = judge(Evidence(fitted.comparison, fitted.timing, prepared))
+    say("registering the models")
+    passed = bool(verdicts) and all(verdict.passed for verdict in verdicts)
     registered = registry.log(
-        churn_name(warehouse_id),
-        model,
-        parameters={**model.card.parameters, **_logged(model), "trials": trials},
-        metrics=model.card.metrics,
-        tags={
-            "gates": "passed" if verdicts and all(verdict.passed for verdict in verdicts) else "not passed"
-        },
-        pictures=drawn,
+        model_name(warehouse_id),
+        fitted.models,
+        parameters={**fitted.models.churn.card.parameters, **_logged(fitted.models), "trials": trials},
+        metrics={**fitted.models.churn.card.metrics, **fitted.models.timing.card.metrics},
+        tags={"gates": "passed" if passed else "not passed"},
+        pictures=_draw(fitted, prepared, pictures),
     )
-    return Training(registered, comparison, verdicts)
+    return Training(registered, fitted.comparison, fitted.timing, verdicts)
+
+
+def _draw(fitted: _Fitted, prepared: Prepared, folder: Path) -> list[Path]:
+    """Draw the forward predictions, if there are any, and return the files."""
+    forward, waiting = fitted.forward, fitted.waiting
+    if forward is None or waiting is None:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [folder / "calibration.png", folder / "lift.png", folder / "survival.png"]
+    churn = {"Patron": forward.probability, "MBG/NBD": forward.baseline_probability}
+    plot_calibration(forward.y, churn, drawn[0], "Calibration of forward predictions")
+    plot_lift(forward.y, churn, drawn[1], "Churners reached by forward predictions")
+    hazards = {}
+    frame = prepared.panel.frame
+    latest = frame[frame["cutoff"] == prepared.panel.cutoffs[-1]]
+    for kind, condition in KINDS.items():
+        found = latest.query(condition).head(1)
+        if len(found):
+            hazards[kind] = curves(fitted.models, found)[1][0]
+    means = {"Patron": waiting.model, "MBG/NBD": waiting.baseline}
+    plot_survival(hazards, waiting.days, means, drawn[2])
+    return drawn
 
 
 def backtest_origin(
@@ -121,20 +172,43 @@ def backtest_origin(
     """
     _refuse_open_horizon(warehouse, origin)
     prepared = prepare(warehouse, origin)
-    model, _, _ = _fit(prepared, warehouse.settings().warehouse_id, trials, say)
+    panel = prepare_timing(warehouse, prepared)
+    models = _fit(prepared, panel, warehouse.settings().warehouse_id, trials, say).models
     frame = build(warehouse, [origin], population=CHURN_90D.population)
     y = labels(warehouse, frame, CHURN_90D)
-    p = churn_probability(model, frame, threads=0)
-    baseline = expit(baseline_logit(model.card.baseline, frame, CHURN_90D.horizon_days))
+    p, hazard = curves(models, frame, threads=0)
+    baseline = expit(baseline_logit(models.churn.card.baseline, frame, CHURN_90D.horizon_days))
     customers = frame["customer_id"].to_numpy()
-    slices = {}
+    waiting = Waiting.of(
+        next_orders(warehouse, frame, CHURN_90D.horizon_days).days,
+        model=hazard,
+        baseline=-baseline_log_survival(models.timing.card.baseline, history_weeks(frame)),
+        everybody=kaplan_meier(*at_risk(panel.orders)),
+    )
+    return Outcome(
+        origin,
+        y,
+        model=p,
+        baseline=baseline,
+        comparison=compare(y, p, baseline, customers),
+        slices=_slices(frame, y, p, baseline),
+        timing=compare_timing(waiting, customers),
+    )
+
+
+def _slices(
+    frame: pd.DataFrame,
+    y: np.ndarray[tuple[int], np.dtype[np.int8]],
+    p: np.ndarray[tuple[int], np.dtype[np.float64]],
+    baseline: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> dict[str, Comparison]:
+    customers, slices = frame["customer_id"].to_numpy(), {}
     for name, condition in SLICES.items():
         rows = np.asarray(frame.eval(condition), dtype=np.bool_)
-        if (
-            min(y[rows].sum(), (1 - y[rows]).sum()) >= _MIN_OF_EACH
-        ):  # below it a bootstrap finds one class only
+        # below it a bootstrap finds one class only
+        if min(y[rows].sum(), (1 - y[rows]).sum()) >= _MIN_OF_EACH:
             slices[name] = compare(y[rows], p[rows], baseline[rows], customers[rows])
-    return Outcome(origin, y, p, baseline, compare(y, p, baseline, customers), slices)
+    return slices
 
 
 def _refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
@@ -146,10 +220,8 @@ def _refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
         )
 
 
-def _fit(
-    prepared: Prepared, warehouse_id: str, trials: int, say: Say
-) -> tuple[ChurnModel, Forward | None, Comparison | None]:
-    """Tune if asked, predict forward, fit on all mature rows."""
+def _fit(prepared: Prepared, panel: TimingPanel, warehouse_id: str, trials: int, say: Say) -> _Fitted:
+    """Tune if asked, predict forward, fit on all that is known."""
     parameters = PARAMETERS
     if trials:
         parameters = tune(
@@ -157,20 +229,25 @@ def _fit(
         )
     say("predicting forward, to judge and to calibrate")
     forward = forward_predictions(prepared, parameters)
-    comparison = None
+    waiting = comparison = timing = None
     if forward is not None:
+        waiting = forward_timing(panel, forward, TIMING_PARAMETERS)
         comparison = compare(
             forward.y, forward.probability, forward.baseline_probability, forward.customer_id
         )
-    metrics = comparison.flat() if comparison is not None else {}
+        timing = compare_timing(waiting, forward.customer_id)
+    say("fitting on all that is known")
     calibration = forward.calibration if forward is not None else PlattCalibration()
-    say("fitting on all mature rows")
-    return train(prepared, warehouse_id, parameters, calibration, metrics), forward, comparison
+    models = Models(
+        train(prepared, warehouse_id, parameters, calibration, comparison.flat() if comparison else {}),
+        train_timing(panel, prepared, warehouse_id, TIMING_PARAMETERS, timing.flat() if timing else {}),
+    )
+    return _Fitted(models, forward, waiting, comparison, timing)
 
 
-def _logged(model: ChurnModel) -> dict[str, object]:
+def _logged(models: Models) -> dict[str, object]:
     """Return what a run is found by."""
-    card = model.card
+    card = models.churn.card
     return {
         "as_of": card.as_of,
         "target": card.target,
@@ -179,4 +256,5 @@ def _logged(model: ChurnModel) -> dict[str, object]:
         "cutoffs": len(card.cutoffs),
         "features": len(card.contract.names),
         "contract": card.contract.digest,
+        "timing_periods": models.timing.card.periods,
     }

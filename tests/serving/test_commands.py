@@ -19,7 +19,8 @@ from features.build import build
 from features.catalogue import names
 from features.warehouse import Warehouse
 from serving.lists import weekly
-from training.registry import churn_name
+from training.predict import Models
+from training.registry import model_name
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2024, 1, 1, 12)
@@ -78,15 +79,18 @@ def beside(shop, name, *rows, patron):
     path = folder / f"{name}.duckdb"
     done = patron("ingest", "--tables", put(folder / name, *rows), "--warehouse", path)
     assert done.code == 0, done.err
-    return path, churn_name(Warehouse(path).settings().warehouse_id)
+    return path, model_name(Warehouse(path).settings().warehouse_id)
 
 
 def register(shop, name, *as_ofs):
-    """Register the shop's model under another name, as if it had been trained as of these dates."""
-    model = shop.registered.model
+    """Register the shop's models under another name, as if they had been trained as of these dates."""
+    models = shop.registered.models
     for as_of in as_ofs:
-        dated = dataclasses.replace(model, card=dataclasses.replace(model.card, as_of=f"{as_of}T00:00:00"))
-        shop.registry.log(name, dated, parameters={}, metrics={}, tags={}, pictures=[])
+        dated = (
+            dataclasses.replace(model, card=dataclasses.replace(model.card, as_of=f"{as_of}T00:00:00"))
+            for model in (models.churn, models.timing)
+        )
+        shop.registry.log(name, Models(*dated), parameters={}, metrics={}, tags={}, pictures=[])
 
 
 def row_of(done, name):
@@ -123,7 +127,7 @@ def test_the_same_files_again_are_said_to_be_so(patron, shop):
 
 
 def test_train_tells_quality_gates_and_where_the_model_is(shop):
-    out, card = shop.trained.out, shop.registered.model.card
+    out, card = shop.trained.out, shop.registered.models.churn.card
     assert (
         f"{card.rows:,} rows (customer, cutoff) of population active-365d at {len(card.cutoffs)} cutoffs"
         in out
@@ -132,7 +136,7 @@ def test_train_tells_quality_gates_and_where_the_model_is(shop):
     assert out.count("passed") + out.count("NOT PASSED") >= 4
     assert f"registered {shop.registered.name} version 1 (run {shop.registered.run_id})" in out
     assert f"runs and models: sqlite:///{shop.warehouse.path.parent / 'mlflow.db'}" in out
-    assert shop.registered.name == f"patron-churn-{shop.warehouse.settings().warehouse_id}"
+    assert shop.registered.name == f"patron-{shop.warehouse.settings().warehouse_id}"
     assert card.as_of.startswith("2026-09-07")
     assert max(card.cutoffs) <= "2026-06-09T00:00:00"  # 90 days before the as-of
 
@@ -163,7 +167,10 @@ def test_score_file(patron, shop, tmp_path):
     assert (done.code, done.err) == (0, "")
     scores = pd.read_parquet(out)
     assert list(scores.columns) == [
-        "customer_id", "as_of", "scored_at", "horizon_days", "churn_probability", "status", "model_version",
+        "customer_id", "as_of", "scored_at", "horizon_days", "churn_probability", "p_order_7d", "p_order_14d",
+        "p_order_30d", "p_order_60d", "p_order_90d", "expected_date_of_next_order", "earliest_date_of_next_order",
+        "latest_date_of_next_order", "average_days_between_orders", "average_order_value", "historic_clv", "status",
+        "model_version",
     ]  # fmt: skip
     assert scores["customer_id"].is_unique
     assert len(scores) == 1500
@@ -177,9 +184,12 @@ def test_scores_know_the_truth_they_have_not_seen(patron, shop, tmp_path):
     out = tmp_path / "s.parquet"
     patron("score", "--warehouse", shop.warehouse.path, "--as-of", "2026-09-07", "--out", out)
     truth = pd.read_parquet(shop.tables.parent / "truth" / "customers.parquet")
-    both = pd.read_parquet(out).dropna(subset="churn_probability").merge(truth, on="customer_id")
+    both = pd.read_parquet(out).dropna(subset="churn_probability").merge(
+        truth, on="customer_id", suffixes=("", "_true")
+    )
     # a coin says 0.0, and the truth about itself 1.0
-    assert both["churn_probability"].corr(1 - both["p_order_90d"], method="spearman") > 0.7
+    for days in (7, 14, 30, 60, 90):
+        assert both[f"p_order_{days}d"].corr(both[f"p_order_{days}d_true"], method="spearman") > 0.6
 
 
 def test_weekly_folder(patron, shop, tmp_path):
@@ -256,7 +266,7 @@ def test_the_road_as_a_person_walks_it(shop, tmp_path):
     assert [(done.returncode, done.stderr) for done in walked] == [(0, "")] * 3
     found = pd.read_parquet(tmp_path / "list" / "at_risk_2026-W37.parquet")
     made = weekly(
-        shop.warehouse, shop.registered.model, shop.as_of, model_name="", model_version="1", run_id=""
+        shop.warehouse, shop.registered.models, shop.as_of, model_name="", model_version="1", run_id=""
     ).rows
     # another training on another warehouse of the same tables: the same customers, and the same numbers
     assert found["customer_id"].tolist() == made["customer_id"].tolist()

@@ -85,8 +85,14 @@ def trained(shop, end, registry, said, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def model(trained):
-    return trained.registered.model
+def models(trained):
+    return trained.registered.models
+
+
+@pytest.fixture(scope="session")
+def model(models):
+    """The churn model."""
+    return models.churn
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from training.evaluate import compare
+from training.evaluate import compare, compare_timing
 from training.metrics import ece_floor, expected_calibration_error, lift_at
+from training.timing import Waiting
 
 
 def world(n, seed=0):
@@ -96,3 +97,49 @@ def test_the_same_seed_the_same_intervals():
     assert first == again
     assert first.model.auc.estimate == other.model.auc.estimate
     assert first.model.auc.standard_error != other.model.auc.standard_error
+
+
+# ------------------------------------------------------------------------------------------------- time of the next order
+
+
+@pytest.fixture
+def timing():
+    """Two customers, one row each: one orders on day 10, one never; F at the ends of the bins up to 90 days."""
+    step = np.array([0, 1, 1, 1, 1, 1, 1, 1.0])  # sure of an order between days 7 and 14
+    model, baseline = np.array([step, 0 * step]), np.array([step, step])
+    return compare_timing(
+        Waiting(np.array([10.0, np.nan]), model, baseline, np.full((2, 8), 0.5)), np.array(["a", "b"])
+    )
+
+
+def test_timing_by_hand(timing):
+    """The model is right. The baseline is wrong about the second: 0 at day 7, 1 from day 14: 3.5 + 76 of 83 days."""
+    assert (timing.rows, timing.customers) == (2, 2)
+    assert timing.observed == (0, 0.5, 0.5, 0.5, 0.5)
+    assert timing.model.predicted == (0, 0.5, 0.5, 0.5, 0.5)
+    assert timing.baseline.predicted == (0, 1, 1, 1, 1)
+    assert timing.calibration_error == 0
+    assert timing.model.integrated_brier.estimate == 0
+    assert timing.baseline.integrated_brier.estimate == pytest.approx(79.5 / 83 / 2)
+    assert timing.kaplan_meier.integrated_brier.estimate == pytest.approx(0.25)
+    assert timing.difference_from_baseline.estimate == pytest.approx(-79.5 / 83 / 2)
+    assert timing.difference_from_kaplan_meier.estimate == pytest.approx(-0.25)
+
+
+def test_timing_figures_have_names_of_their_own(timing, comparison):
+    flat = timing.flat()
+    assert not set(flat) & set(comparison.flat())
+    assert flat["mbg_nbd_integrated_brier"] == timing.baseline.integrated_brier.estimate
+    assert (flat["ordered_14d_predicted"], flat["ordered_7d_observed"]) == (0.5, 0)
+    assert json.loads(json.dumps(timing.to_dict()))["kaplan_meier"]["integrated_brier"]["estimate"] == 0.25
+
+
+def test_timing_is_judged_by_customers():
+    rng = np.random.default_rng(0)
+    days, p = rng.exponential(60, 300), np.sort(rng.random((300, 8)), axis=1)
+    waiting = Waiting(days, p, p / 2, np.full((300, 8), 0.5))
+    by_row = compare_timing(waiting, np.arange(300)).model.integrated_brier
+    twice = Waiting(*(np.concatenate([part, part]) for part in (days, p, p / 2, waiting.kaplan_meier)))
+    doubled = compare_timing(twice, np.tile(np.arange(300), 2)).model.integrated_brier
+    assert doubled.estimate == pytest.approx(by_row.estimate)
+    assert doubled.standard_error == pytest.approx(by_row.standard_error, rel=0.3)

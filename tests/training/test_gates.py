@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.evaluate import Comparison, Figures
-from training.gates import GATES, LEAK_AUC, Verdict, judge
+from training.evaluate import Comparison, Figures, TimingComparison, TimingFigures
+from training.gates import GATES, LEAK_AUC, Evidence, Verdict, judge
 from training.intervals import Difference, Interval
 
-LOGLOSS, AUC, ECE, LEAK = range(4)
+LOGLOSS, AUC, ECE, TIMING, LEAK = range(5)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,18 @@ def comparison(*, log_loss=0.50, baseline=0.55, ece=0.03, floor=0.02, auc=0.02, 
     )
 
 
+def timing(integrated_brier=0.15, baseline=0.16):
+    of = [
+        TimingFigures(sure(value), (0.1, 0.2, 0.3, 0.4, 0.5)) for value in (integrated_brier, baseline, 0.2)
+    ]
+    difference = Difference(integrated_brier - baseline, -0.1, 0.1, 0.01)
+    return TimingComparison(1_000, 500, (0.1, 0.2, 0.3, 0.4, 0.5), *of, difference, difference)
+
+
+def evidence(few, waiting=None, **achieved):
+    return Evidence(comparison(**achieved), waiting or timing(), few)
+
+
 VERDICTS = [
     # what the training achieved, the gate, its value, its bound, passed
     ({}, LOGLOSS, 0.50, 0.55, True),
@@ -58,13 +70,19 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("achieved", "gate", "value", "bound", "passed"), VERDICTS)
 def test_verdicts_by_hand(few, achieved, gate, value, bound, passed):
-    verdict = judge(comparison(**achieved), few)[gate]
+    verdict = judge(evidence(few, **achieved))[gate]
     assert (verdict.value, verdict.bound) == pytest.approx((value, bound))
     assert verdict.passed is passed
 
 
+@pytest.mark.parametrize(("value", "passed"), [(0.159, True), (0.16, True), (0.161, False)])
+def test_the_time_of_the_next_order_is_no_worse_than_mbg_nbds(few, value, passed):
+    verdict = judge(evidence(few, timing(value)))[TIMING]
+    assert (verdict.value, verdict.bound, verdict.passed) == (value, 0.16, passed)
+
+
 def test_one_verdict_a_gate_in_order(few):
-    verdicts = judge(comparison(), few)
+    verdicts = judge(evidence(few))
     assert [verdict.name for verdict in verdicts] == [gate.name for gate in GATES]
     assert all(verdict.passed for verdict in verdicts)
 
@@ -100,15 +118,15 @@ def plant(y, how):
     ],
 )
 def test_a_planted_leak_trips_the_alarm(few, how):
-    verdict = judge(comparison(), leaked(few, plant(few.panel.y, how)))[LEAK]
+    verdict = judge(evidence(leaked(few, plant(few.panel.y, how))))[LEAK]
     assert not verdict.passed
     assert verdict.bound == LEAK_AUC < verdict.value <= 1.0
 
 
 def test_our_features_trip_no_alarm(few):
-    honest = judge(comparison(), few)[LEAK]
+    honest = judge(evidence(few))[LEAK]
     assert 0.6 < honest.value < 0.85
     # A column without a single difference and one of noise add nothing.
     noise = np.random.default_rng(1).random(len(few.panel.y))
     for column in (np.full(len(noise), 3.0), np.full(len(noise), np.nan), noise):
-        assert judge(comparison(), leaked(few, column))[LEAK] == honest
+        assert judge(evidence(leaked(few, column)))[LEAK] == honest

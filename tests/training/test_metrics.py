@@ -15,6 +15,7 @@ from training.metrics import (
     calibration_table,
     ece_floor,
     expected_calibration_error,
+    integrated_brier,
     lift_at,
     log_loss,
 )
@@ -174,6 +175,22 @@ def test_what_is_no_probability_is_refused(p):
         ece_floor([p], np.random.default_rng(0))
 
 
+def test_the_integrated_brier_is_the_area_under_the_brier_scores():
+    """Against a slow integral over a fine grid of what is linear between the ends."""
+    rng = np.random.default_rng(0)
+    ends = np.array([7.0, 14.0, 30.0, 90.0])
+    p = np.sort(rng.random((20, 4)), axis=1)
+    days = np.where(rng.random(20) < 0.3, np.nan, rng.choice([1.0, 7.0, 13.9, 14.0, 50.0, 90.0, 200.0], 20))
+    fine = np.linspace(7, 90, 83_001)
+    for row, found in enumerate(integrated_brier(days, p, ends)):
+        at_ends = [brier([int(days[row] < end)], [p[row, k]]) for k, end in enumerate(ends)]
+        assert found == pytest.approx(np.interp(fine, ends, at_ends).mean(), abs=1e-5)
+
+
+def test_an_event_at_an_end_comes_after_it():
+    assert integrated_brier([14.0], [[0.0, 0.0, 1.0]], [7, 14, 21]).tolist() == [0.0]
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -183,6 +200,10 @@ def test_what_is_no_probability_is_refused(p):
         (lambda: calibration_table([0, 1], [0.1, 0.2], 0), "bins must be at least 1"),
         (lambda: ece_floor([0.5], np.random.default_rng(0), draws=0), "draws must be at least 1"),
         (lambda: ece_floor([0.5], np.random.default_rng(0), quantile=1.5), "quantile within"),
+        (lambda: integrated_brier([1.0], [[0.1, 0.2]], [7, 7]), "ends rising"),
+        (lambda: integrated_brier([1.0], [[0.1]], [7]), "ends rising and two or more"),
+        (lambda: integrated_brier([1.0, 2.0], [[0.1, 0.2]], [7, 14]), r"got \(2,\), \(1, 2\) and \(2,\)"),
+        (lambda: integrated_brier([1.0], [[0.1, np.nan]], [7, 14]), "without NaN"),
     ],
 )
 def test_unusable_settings_are_refused(call, says):

@@ -1,7 +1,7 @@
 """Model files and predictions: the same bits however asked, and a refusal where the columns are others."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,70 +10,187 @@ from numpy.testing import assert_array_equal
 
 from features.build import build
 from features.errors import ContractError, ModelError
-from training.card import ChurnCard
-from training.predict import churn_probability, history_weeks, load_model, matrix, save_model
+from training.card import ChurnCard, TimingCard
+from training.predict import (
+    PERIOD_COLUMNS,
+    Predictions,
+    churn_probability,
+    history_weeks,
+    load_models,
+    matrix,
+    periods,
+    predict,
+    save_models,
+)
+from training.survival import BIN_ENDS
+
+FILES = ["churn_card.json", "churn_trees.txt", "timing_card.json", "timing_trees.txt"]
+
+
+def same_predictions(found, expected, rows=slice(None)):
+    for field in fields(Predictions):
+        assert_array_equal(
+            getattr(found, field.name), getattr(expected, field.name)[rows], err_msg=field.name
+        )
 
 
 @pytest.fixture
-def folder(model, tmp_path):
-    save_model(model, tmp_path / "new" / "model")
+def folder(models, tmp_path):
+    save_models(models, tmp_path / "new" / "model")
     return tmp_path / "new" / "model"
 
 
 # ------------------------------------------------------------------------------------------------- files
 
 
-def test_what_is_saved_is_what_is_loaded(model, folder, frame):
-    loaded = load_model(folder)
-    assert loaded.card == model.card
-    assert_array_equal(churn_probability(loaded, frame), churn_probability(model, frame))
-    assert loaded.trees.model_to_string() == model.trees.model_to_string()
+def test_what_is_saved_is_what_is_loaded(models, folder, frame):
+    loaded = load_models(folder)
+    same_predictions(predict(loaded, frame), predict(models, frame))
+    for name in ("churn", "timing"):
+        before, after = getattr(models, name), getattr(loaded, name)
+        assert after.card == before.card
+        assert after.trees.model_to_string() == before.trees.model_to_string()
 
 
 def test_a_model_is_text_files_only(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["MODEL_CARD.md", "card.json", "trees.txt"]
-    assert (folder / "trees.txt").read_text(encoding="utf-8").startswith("tree\n")
-    assert json.loads((folder / "card.json").read_text(encoding="utf-8"))["target"] == "churn_90d"
+    assert sorted(path.name for path in folder.iterdir()) == ["MODEL_CARD.md", *FILES]
+    for name in ("churn", "timing"):
+        assert (folder / f"{name}_trees.txt").read_text(encoding="utf-8").startswith("tree\n")
+    assert json.loads((folder / "churn_card.json").read_text(encoding="utf-8"))["target"] == "churn_90d"
 
 
-@pytest.mark.parametrize("name", ["trees.txt", "card.json"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ModelError, match=rf"model holds no model: {name} is missing"):
-        load_model(folder)
+        load_models(folder)
 
 
 def test_a_folder_that_does_not_exist_holds_no_model(tmp_path):
     with pytest.raises(ModelError, match="nowhere holds no model"):
-        load_model(tmp_path / "nowhere")
+        load_models(tmp_path / "nowhere")
 
 
 def test_the_page_for_people_is_not_needed(folder, model):
     (folder / "MODEL_CARD.md").unlink()
-    assert load_model(folder).card == model.card
+    assert load_models(folder).churn.card == model.card
+
+
+def with_card(folder, name, change):
+    """The card changed in its file; what it was before."""
+    path = folder / f"{name}_card.json"
+    card = {"churn": ChurnCard, "timing": TimingCard}[name].from_json(path.read_text())
+    path.write_text(change(card).to_json())
+    return card
 
 
 def with_contract(folder, **changed):
-    card = ChurnCard.from_json((folder / "card.json").read_text())
-    contract = replace(card.contract, **changed)
-    (folder / "card.json").write_text(replace(card, contract=contract).to_json())
+    """Another contract in both cards; the one before."""
+    for name in ("churn", "timing"):
+        card = with_card(folder, name, lambda card: replace(card, contract=replace(card.contract, **changed)))
     return card.contract
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: replace(card, as_of="2024-06-01T00:00:00"),
+        lambda card: replace(card, warehouse_id="another-shop"),
+        lambda card: replace(card, contract=replace(card.contract, digest="0" * 16)),
+        lambda card: replace(card, bin_ends=(*card.bin_ends[:-1], 400.0)),
+    ],
+    ids=["as-of", "warehouse", "features", "bins"],
+)
+def test_halves_of_two_trainings_are_refused(folder, change):
+    with_card(folder, "timing", change)
+    with pytest.raises(ModelError, match=r"mixes two trainings: churn .*, timing .*Train again"):
+        load_models(folder)
 
 
 def test_features_whose_definitions_changed_are_refused(folder):
     today = with_contract(folder, digest="0" * 16)
     says = f"the model's features have definitions {'0' * 16}, this Patron's are {today.digest}"
     with pytest.raises(ContractError, match=says):
-        load_model(folder)
+        load_models(folder)
 
 
 def test_features_that_are_gone_are_refused_by_name(folder, model):
     with_contract(folder, names=("gone_30d", *model.card.contract.names))
     with pytest.raises(ContractError, match=r"missing gone_30d; unexpected none"):
-        load_model(folder)
+        load_models(folder)
 
 
 # ------------------------------------------------------------------------------------------------- predictions
+
+
+def columns_of(frame):
+    """The features as a plain mapping, as the service has them."""
+    return {name: frame[name].to_numpy(dtype=np.float64) for name in frame.columns[2:]}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 64])
+def test_columns_of_a_few_are_rows_of_the_frame(models, frame, rows):
+    """Online and offline, however many are asked about at once: the same bits."""
+    batch, columns = predict(models, frame), columns_of(frame)
+    for first in range(0, len(frame), 97):
+        some = slice(first, first + rows)
+        same_predictions(
+            predict(models, {name: column[some] for name, column in columns.items()}), batch, some
+        )
+
+
+def test_blocks_change_no_bit(models, frame, monkeypatch):
+    batch = predict(models, frame)
+    monkeypatch.setattr("training.predict._BLOCK", 100)
+    same_predictions(predict(models, frame, threads=2), batch)
+
+
+def test_predictions_agree_with_each_other(models, frame):
+    found = predict(models, frame)
+    n = len(frame)
+    assert found.p_order.shape == (n, 5)
+    assert_array_equal(found.p_order[:, -1], 1 - found.churn_probability)
+    assert_array_equal(found.churn_probability, churn_probability(models.churn, frame))
+    assert (np.diff(found.p_order, axis=1) >= 0).all()
+    assert (found.days_p10 > 0).any()
+    ordered = found.days_p10 <= found.days_median
+    assert (ordered | np.isnan(found.days_median)).all()
+    assert_array_equal(found.days_median <= 90, found.churn_probability < 0.5)
+    for days in (found.days_p10, found.days_median, found.days_p90):
+        assert days.shape == (n,)
+        assert np.nanmin(days) >= 0
+        assert np.nanmax(days) <= 365
+    assert np.isnan(found.days_p90).mean() > np.isnan(found.days_median).mean() > 0
+
+
+def test_predict_refuses_what_churn_probability_refuses(models, frame):
+    with pytest.raises(ContractError, match="missing last_csat"):
+        predict(models, {name: column for name, column in columns_of(frame).items() if name != "last_csat"})
+    assert predict(models, frame.head(0)).p_order.shape == (0, 5)
+
+
+def test_person_periods_by_hand():
+    """Two of three customers, in the first and the last bin; its middle is 3.5 or 317.5 days away."""
+    names = ("gap_mean_days", "spend_30d", "days_since_last_order")
+    x = np.array([[10.0, 5.0, 2.5], [np.nan, 6.0, 7.0], [0.0, 7.0, 1.0]])
+    last = len(BIN_ENDS) - 1
+    rows = periods(x, names, np.array([0, 0, 1, 2]), np.array([0, last, 0, last]))
+    assert PERIOD_COLUMNS == (
+        "bin_number",
+        "bin_end_days",
+        "days_since_last_order_then",
+        "overdue_ratio_then",
+    )
+    assert_array_equal(rows[:, :3], x[[0, 0, 1, 2]])
+    assert_array_equal(
+        rows[:, 3:],
+        [
+            [0, 7, 6.0, 0.6],
+            [last, 365, 320.0, 32.0],
+            [0, 7, 10.5, np.nan],
+            [last, 365, 318.5, np.nan],
+        ],
+    )
 
 
 def test_a_single_row_is_its_row_of_the_batch(model, frame):
@@ -148,9 +265,9 @@ def test_the_matrix_has_the_models_order_and_nan_for_null():
     assert_array_equal(matrix(wide, ("a", "b")), [[0.5, 1.0], [np.nan, 2.0]])
 
 
-@pytest.mark.parametrize("name", ["trees.txt", "card.json"])
-def test_a_damaged_model_is_named(model, tmp_path, name):
-    save_model(model, tmp_path)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_model_is_named(models, tmp_path, name):
+    save_models(models, tmp_path)
     (tmp_path / name).write_text("x")
     with pytest.raises(ModelError, match="holds a damaged model"):
-        load_model(tmp_path)
+        load_models(tmp_path)

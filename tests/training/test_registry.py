@@ -13,8 +13,8 @@ from numpy.testing import assert_array_equal
 
 from features.contract import current_contract
 from features.errors import ModelError
-from training.predict import ChurnModel, churn_probability
-from training.registry import CHALLENGER, CHAMPION, Registry, churn_name
+from training.predict import Models, curves
+from training.registry import CHALLENGER, CHAMPION, Registry, model_name
 
 DAY = pd.Timedelta(days=1)
 
@@ -24,19 +24,28 @@ def _no_redirection(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-def as_of(model, when):
-    """The model, as if it had been trained then."""
-    return ChurnModel(model.trees, replace(model.card, as_of=when.isoformat()))
+def as_of(models, when):
+    """The models, as if they had been trained then."""
+    return Models(
+        *(
+            replace(model, card=replace(model.card, as_of=when.isoformat()))
+            for model in (models.churn, models.timing)
+        )
+    )
+
+
+def cards(models):
+    return models.churn.card, models.timing.card
 
 
 @pytest.fixture
-def log(registry, model, request):
-    """Log a model under a name of this test's own."""
+def log(registry, models, request):
+    """Log models under a name of this test's own."""
 
     def logged(when, **tags):
         return registry.log(
             request.node.name,
-            as_of(model, when),
+            as_of(models, when),
             parameters={"as_of": when.isoformat()},
             metrics={"auc": 0.8},
             tags=tags,
@@ -64,7 +73,7 @@ def test_the_first_is_champion_the_second_challenger(registry, log, end):
     for which, expected in ((CHAMPION, first), (CHALLENGER, third), ("latest", third), ("2", second)):
         found = registry.get(first.name, which, end)
         assert (found.version, found.run_id) == (expected.version, expected.run_id)
-        assert found.model.card == expected.model.card
+        assert cards(found.models) == cards(expected.models)
 
 
 def test_promote_and_roll_back(registry, log, end):
@@ -74,7 +83,7 @@ def test_promote_and_roll_back(registry, log, end):
     assert registry.promote(first.name, "1") == first.version
     assert registry.get(first.name, CHAMPION, end).version == first.version
     assert registry.promote(first.name, "latest") == second.version
-    assert registry.get(first.name, "1", end).model.card == first.model.card
+    assert cards(registry.get(first.name, "1", end).models) == cards(first.models)
 
 
 def test_the_tenth_version_is_later_than_the_ninth(registry, log, end):
@@ -83,13 +92,14 @@ def test_the_tenth_version_is_later_than_the_ninth(registry, log, end):
 
 
 def test_names_hold_the_warehouse():
-    assert churn_name("shop-0a1b2c") == "patron-churn-shop-0a1b2c"
+    assert model_name("shop-0a1b2c") == "patron-shop-0a1b2c"
 
 
-def test_what_comes_back_predicts_the_same(registry, trained, model, frame, end):
+def test_what_comes_back_predicts_the_same(registry, trained, models, frame, end):
     found = registry.get(trained.registered.name, CHAMPION, end)
-    assert found.model.card == model.card
-    assert_array_equal(churn_probability(found.model, frame), churn_probability(model, frame))
+    assert cards(found.models) == cards(models)
+    for before, after in zip(curves(models, frame), curves(found.models, frame), strict=True):
+        assert_array_equal(after, before)
 
 
 def test_another_process_finds_the_same_store(trained, store, end):
@@ -114,7 +124,7 @@ def test_a_version_that_does_not_exist_is_refused(registry, log, end, which):
 
 
 @pytest.mark.parametrize("which", [CHAMPION, CHALLENGER, "latest", "1"])
-@pytest.mark.parametrize("name", ["patron-churn-nowhere", "it's", ""])
+@pytest.mark.parametrize("name", ["patron-nowhere", "it's", ""])
 def test_a_model_that_does_not_exist_is_refused(registry, end, name, which):
     with pytest.raises(ModelError, match=f"no model {name} '{which}' in sqlite:///"):
         registry.get(name, which, end)
@@ -132,13 +142,13 @@ def test_a_model_trained_later_than_the_as_of_is_refused(registry, log, end):
 # ------------------------------------------------------------------------------------------------- where it is kept
 
 
-def test_without_the_variable_everything_is_in_the_folder(model, end, tmp_path, monkeypatch):
+def test_without_the_variable_everything_is_in_the_folder(models, end, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kept = Registry(Path("kept"))
-    found = kept.log("m", model, parameters={}, metrics={}, tags={}, pictures=[])
+    found = kept.log("m", models, parameters={}, metrics={}, tags={}, pictures=[])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["mlartifacts", "mlflow.db"]
-    assert kept.get("m", found.version, end).model.card == model.card
+    assert cards(kept.get("m", found.version, end).models) == cards(models)
 
 
 @pytest.fixture
@@ -153,22 +163,22 @@ def elsewhere(tmp_path, monkeypatch, registry):
     return tmp_path
 
 
-def test_the_variable_names_the_store(model, end, elsewhere):
+def test_the_variable_names_the_store(models, end, elsewhere):
     kept = Registry(elsewhere / "folder")
-    found = kept.log("m", model, parameters={}, metrics={}, tags={}, pictures=[])
+    found = kept.log("m", models, parameters={}, metrics={}, tags={}, pictures=[])
     assert kept.uri == f"sqlite:///{elsewhere / 'elsewhere' / 'runs.db'}"
     assert not (elsewhere / "folder" / "mlflow.db").exists()
     assert Registry(elsewhere / "another").get("m", CHAMPION, end).run_id == found.run_id
 
 
 def test_a_local_store_keeps_its_files_where_another_working_folder_finds_them(
-    model, end, elsewhere, monkeypatch
+    models, end, elsewhere, monkeypatch
 ):
     """A SQLite file is no server that decides where artifacts go: left to itself MLflow takes the working folder."""
-    Registry(elsewhere / "folder").log("m", model, parameters={}, metrics={}, tags={}, pictures=[])
+    Registry(elsewhere / "folder").log("m", models, parameters={}, metrics={}, tags={}, pictures=[])
     assert list((elsewhere / "here").iterdir()) == []
     monkeypatch.chdir(elsewhere)
-    assert Registry(elsewhere / "folder").get("m", CHAMPION, end).model.card == model.card
+    assert cards(Registry(elsewhere / "folder").get("m", CHAMPION, end).models) == cards(models)
 
 
 # ------------------------------------------------------------------------------------------------- what a run holds
@@ -184,20 +194,27 @@ def run(client, trained):
     return client.get_run(trained.registered.run_id)
 
 
-def test_the_run_holds_parameters_metrics_and_the_verdict(run, trained, model):
-    card = model.card
+def test_the_run_holds_parameters_metrics_and_the_verdict(run, trained, models):
+    card = models.churn.card
     expected = {**card.parameters, "as_of": card.as_of, "target": "churn_90d", "population": "active-365d"}
     expected |= {"rows": card.rows, "cutoffs": len(card.cutoffs), "features": len(card.contract.names)}
-    expected |= {"contract": current_contract().digest, "trials": 0}
+    expected |= {
+        "contract": current_contract().digest,
+        "timing_periods": models.timing.card.periods,
+        "trials": 0,
+    }
     assert run.data.params == {name: str(value) for name, value in expected.items()}
-    assert run.data.metrics == trained.comparison.flat() == card.metrics
+    assert run.data.metrics == trained.comparison.flat() | trained.timing.flat()
     assert run.data.tags["gates"] == "passed"
     assert run.info.status == "FINISHED"
 
 
 def test_the_run_holds_the_model_and_the_pictures_as_files_anybody_can_read(client, run, tmp_path):
-    expected = ["model/MODEL_CARD.md", "model/card.json", "model/trees.txt"]
-    expected += ["pictures/calibration.png", "pictures/lift.png"]
+    expected = ["model/MODEL_CARD.md"]
+    expected += [
+        f"model/{name}_{part}" for name in ("churn", "timing") for part in ("card.json", "trees.txt")
+    ]
+    expected += [f"pictures/{name}.png" for name in ("calibration", "lift", "survival")]
     assert sorted(files(client, run.info.run_id)) == expected
     folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     for path in expected:
@@ -207,8 +224,9 @@ def test_the_run_holds_the_model_and_the_pictures_as_files_anybody_can_read(clie
         else:
             assert content.decode("utf-8").isprintable() or "\n" in content.decode("utf-8")
             assert b"\x00" not in content
-    contract = json.loads((folder / "model/card.json").read_text())["contract"]
-    assert contract == {"names": list(current_contract().names), "digest": current_contract().digest}
+    for name in ("churn", "timing"):
+        contract = json.loads((folder / f"model/{name}_card.json").read_text())["contract"]
+        assert contract == {"names": list(current_contract().names), "digest": current_contract().digest}
 
 
 def test_the_registered_version_points_at_the_runs_model(client, trained):

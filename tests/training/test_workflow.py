@@ -10,7 +10,7 @@ from features.errors import InputError
 from training.churn import PARAMETERS
 from training.metrics import auc, log_loss
 from training.predict import churn_probability
-from training.registry import churn_name
+from training.registry import model_name
 from training.targets import CHURN_90D, labels
 from training.workflow import SLICES, backtest_origin, train_and_register
 
@@ -26,18 +26,19 @@ def _no_redirection(monkeypatch):
 
 
 def test_a_training_is_judged_and_registered(trained, forward, shop, said):
-    assert trained.registered.name == churn_name(shop.settings().warehouse_id)
+    assert trained.registered.name == model_name(shop.settings().warehouse_id)
     assert trained.registered.version == "1"
     assert trained.comparison.rows == len(forward.y)
     assert trained.comparison.model.auc.estimate == auc(forward.y, forward.probability)
     assert trained.comparison.baseline.log_loss.estimate == log_loss(forward.y, forward.baseline_probability)
-    assert [verdict.passed for verdict in trained.verdicts] == [True] * 4
-    assert trained.registered.model.card.metrics == trained.comparison.flat()
+    assert [verdict.passed for verdict in trained.verdicts] == [True] * 5
+    assert trained.registered.models.churn.card.metrics == trained.comparison.flat()
+    assert trained.registered.models.timing.card.metrics == trained.timing.flat()
     assert said == [
         "building features at the training cutoffs",
         "predicting forward, to judge and to calibrate",
-        "fitting on all mature rows",
-        "registering the model",
+        "fitting on all that is known",
+        "registering the models",
     ]
 
 
@@ -53,27 +54,31 @@ def early(shop, prepared, registry, tmp_path_factory):
 
 
 def test_a_short_history_is_registered_without_figures(early, shop, trained, registry, end):
-    assert early.comparison is None
+    assert early.comparison is early.timing is None
     assert early.verdicts == []
-    card = early.registered.model.card
+    card = early.registered.models.churn.card
     assert card.metrics == {}
     assert (card.calibration.intercept, card.calibration.slope) == (0.0, 1.0)
     assert early.registered.name == trained.registered.name
     assert registry.get(trained.registered.name, "challenger", end).version == early.registered.version
-    p = churn_probability(early.registered.model, build(shop, [card.as_of]))
+    p = churn_probability(early.registered.models.churn, build(shop, [card.as_of]))
     assert ((p > 0) & (p < 1)).all()
 
 
 def test_tuning_a_short_history_is_no_failure(shop, prepared, registry, tmp_path):
     as_of = prepared.panel.cutoffs[0] + (28 + 90) * DAY
     tuned = train_and_register(shop, as_of, registry, pictures=tmp_path, trials=1)
-    assert tuned.registered.model.card.parameters == PARAMETERS
+    assert tuned.registered.models.churn.card.parameters == PARAMETERS
 
 
 def test_pictures_go_into_a_folder_that_is_made(shop, prepared, registry, tmp_path):
     as_of = prepared.panel.cutoffs[5] + 90 * DAY
     train_and_register(shop, as_of, registry, pictures=tmp_path / "new")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["calibration.png", "lift.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "calibration.png",
+        "lift.png",
+        "survival.png",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- backtest
@@ -130,7 +135,7 @@ def test_slices_are_parts_of_the_population(outcome, shop, origin):
 
 
 def test_the_model_of_an_origin_knows_nothing_after_it(outcome, shop, origin, registry, tmp_path):
-    at_origin = train_and_register(shop, origin, registry, pictures=tmp_path).registered.model
+    at_origin = train_and_register(shop, origin, registry, pictures=tmp_path).registered.models.churn
     p = churn_probability(at_origin, build(shop, [origin]))
     assert_allclose(outcome.model, p, rtol=1e-12)  # one trial is the defaults
     assert at_origin.card.as_of == origin.isoformat()

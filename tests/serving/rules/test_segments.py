@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.build import build
-from serving.rules.segments import SCHEMES, assign
+from features.errors import InputError
+from serving.rules.playbook import default_playbook
+from serving.rules.segments import assign
 from tests.features.worlds import customer, line, tables_of, warehouse_of
 
 JUST_UNDER = 1e-9
 LIFECYCLE5 = ("new", "churned", "dormant", "high_value", "potential", "prospect")
 RFM15 = ("high_value", "potential", "churned", "prospect")
+DYNAMIC8 = ("loyal", "potential", "awaken", "newcomer", "at_risk", "regular", "browser", "lapsed", "prospect")
 
 # A customer in the middle of nowhere: no boundary is near.
 PLAIN = {
@@ -28,6 +31,10 @@ PLAIN = {
     "orders_180d": 2,
     "spend_180d": 500.0,
     "active_30d_periods_180d": 2,
+    "views_30d": 0,
+    "carts_30d": 0,
+    "last_csat": np.nan,
+    "days_since_last_complaint": np.nan,
 }
 NEVER = PLAIN | {
     "orders_all": 0,
@@ -200,6 +207,62 @@ def test_refunds_do_not_touch_the_points():
     assert plain["rfm15_total"] == returned["rfm15_total"] == 3 + 2 + 2  # 50 days; 1 and 250 a period
 
 
+# ------------------------------------------------------------------------------------------------- dynamic8
+
+
+def dynamic(days, orders, spend=100.0, traces=(0, 0), csat=np.nan, complaint=np.nan, first=400.0):
+    return {"days_since_last_order": days, "orders_365d": orders, "spend_365d": spend, "views_30d": traces[0],
+            "carts_30d": traces[1], "last_csat": csat, "days_since_last_complaint": complaint,
+            "days_since_first_order": max(days, first)}  # fmt: skip
+
+
+AWAKEN = dynamic(91.0, 1, complaint=200.0)
+DYNAMIC = [
+    ("loyal", dynamic(14.99, 4, 500.0), "loyal"),
+    ("R 15", dynamic(15.0, 4, 500.0), "regular"),
+    ("F 3", dynamic(14.99, 3, 500.0), "regular"),
+    ("M 499.99", dynamic(14.99, 4, 499.99), "regular"),
+    ("loyal before newcomer", dynamic(1.0, 4, 500.0, first=20.0), "loyal"),
+    ("potential", dynamic(29.99, 3, traces=(2, 1)), "potential"),
+    ("potential, F 2", dynamic(29.99, 2, traces=(0, 3)), "potential"),
+    ("2 traces", dynamic(29.99, 3, traces=(1, 1)), "regular"),
+    ("F 4, too many", dynamic(29.99, 4, traces=(2, 1)), "regular"),
+    ("F 1, too few", dynamic(29.99, 1, traces=(2, 1)), "newcomer"),
+    ("R 30", dynamic(30.0, 3, traces=(2, 1)), "regular"),
+    ("awaken, R 91", dynamic(91.0, 1, complaint=0.5), "awaken"),
+    ("R 90", dynamic(90.99, 1, complaint=0.5), "lapsed"),
+    ("R 90, views", dynamic(90.99, 1, complaint=0.5, traces=(1, 0)), "browser"),
+    ("no complaint", dynamic(91.0, 1), "lapsed"),
+    ("F 2 with a complaint", dynamic(91.0, 2, complaint=0.5), "at_risk"),
+    ("newcomer", dynamic(89.99, 1), "newcomer"),
+    ("first order 29.99 days ago", dynamic(5.0, 4, first=29.99), "newcomer"),
+    ("first order 30 days ago", dynamic(5.0, 4, first=30.0), "regular"),
+    ("newcomer before unhappy", dynamic(89.99, 1, csat=1.0), "newcomer"),
+    ("at risk, R 90", dynamic(90.0, 2), "at_risk"),
+    ("R 89", dynamic(89.99, 2), "regular"),
+    ("at risk, R 180", dynamic(180.99, 2), "at_risk"),
+    ("R 181", dynamic(181.0, 2), "lapsed"),
+    ("unhappy", dynamic(89.99, 2, csat=2.0), "at_risk"),
+    ("3 is not unhappy", dynamic(89.99, 2, csat=3.0), "regular"),
+    ("unhappy, R 181", dynamic(181.0, 2, csat=1.0), "lapsed"),
+    ("browser", dynamic(181.0, 2, traces=(0, 1)), "browser"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"), [row[1:] for row in DYNAMIC], ids=[row[0] for row in DYNAMIC]
+)
+def test_dynamic8(changed, expected):
+    assert segments_of(**changed)["dynamic8"] == expected
+
+
+@pytest.mark.parametrize(
+    ("views", "carts", "expected"), [(0, 0, "prospect"), (1, 0, "browser"), (0, 1, "browser")]
+)
+def test_who_never_ordered_browses_or_is_a_prospect(views, carts, expected):
+    assert segments_of(**(NEVER | {"views_30d": views, "carts_30d": carts}))["dynamic8"] == expected
+
+
 # ------------------------------------------------------------------------------------------------- everybody
 
 
@@ -216,17 +279,26 @@ def test_the_index_is_the_frames():
     found = assign(frame)
     assert found.index.tolist() == [7, 3, 11]
     assert found["lifecycle5"].tolist() == ["potential", "prospect", "potential"]
-    assert list(found.columns) == ["lifecycle5", "rfm15", "rfm15_total"]
+    assert list(found.columns) == ["lifecycle5", "rfm15", "rfm15_total", "dynamic8"]
 
 
 def test_nobody_at_all():
     found = assign(frame_of(PLAIN).iloc[:0])
-    assert found.shape == (0, 3)
+    assert found.shape == (0, 4)
 
 
 def test_the_last_class_of_a_scheme_takes_whoever_is_left():
-    assert [scheme.name for scheme in SCHEMES] == ["lifecycle5", "rfm15"]
-    assert [list(scheme.classes.values())[-1] for scheme in SCHEMES] == ["true", "true"]
+    schemes = default_playbook().schemes
+    assert [scheme.name for scheme in schemes] == ["lifecycle5", "rfm15", "rfm15_month", "dynamic8"]
+    assert {scheme.classes[-1].when.text for scheme in schemes} == {"true"}
+
+
+def test_complaints_that_are_not_among_the_columns_are_unknown_a_feature_must_be_there():
+    silent_one = frame_of(PLAIN | AWAKEN)
+    assert assign(silent_one)["dynamic8"][0] == "awaken"
+    assert assign(silent_one.drop(columns="days_since_last_complaint"))["dynamic8"][0] == "lapsed"
+    with pytest.raises(InputError, match="spend_365d"):
+        assign(silent_one.drop(columns="spend_365d"))
 
 
 # ------------------------------------------------------------------------------------------------- a slow reading
@@ -266,7 +338,26 @@ def slow_rfm15(row):
     return "high_value" if total >= 12 else "potential" if total >= 8 else "churned", total
 
 
-EDGES = [0, 7, 8, 29, 30, 31, 90, 91, 179, 180, 181, 365, 366, 1000]
+def slow_dynamic8(row):
+    """PLAYBOOK, decision 4."""
+    traces = row["views_30d"] + row["carts_30d"]
+    if row["orders_all"] == 0:
+        return "browser" if traces else "prospect"
+    r, f, m = floor(row["days_since_last_order"]), row["orders_365d"], Decimal(str(row["spend_365d"]))
+    if r < 15 and f >= 4 and m >= 500:
+        return "loyal"
+    if r < 30 and f in (2, 3) and traces >= 3:
+        return "potential"
+    if r > 90 and f == 1 and not np.isnan(row["days_since_last_complaint"]):
+        return "awaken"
+    if (r < 90 and f == 1) or row["days_since_first_order"] < 30:
+        return "newcomer"
+    if (f >= 2 and 90 <= r <= 180) or (r < 90 and row["last_csat"] <= 2):
+        return "at_risk"
+    return "regular" if r < 90 else "browser" if traces else "lapsed"
+
+
+EDGES = [0, 7, 8, 14, 15, 29, 30, 31, 90, 91, 179, 180, 181, 365, 366, 1000]
 DAYS = st.one_of(
     st.sampled_from(EDGES).map(float),
     st.sampled_from(EDGES[1:]).map(lambda days: days - JUST_UNDER),
@@ -301,6 +392,10 @@ def buyers(draw):
         "orders_180d": orders,
         "spend_180d": draw(cents()) / 100 if periods else 0.0,
         "active_30d_periods_180d": periods,
+        "views_30d": draw(st.integers(0, 4)),
+        "carts_30d": draw(st.integers(0, 2)),
+        "last_csat": draw(st.sampled_from([np.nan, 1.0, 2.0, 3.0])),
+        "days_since_last_complaint": draw(st.sampled_from([np.nan, 5.0])),
     }
 
 
@@ -310,10 +405,12 @@ def test_everybody_is_in_one_class_of_each_scheme_and_the_slow_reading_agrees(ro
     assert len(found) == len(rows)
     assert set(found["lifecycle5"]) <= set(LIFECYCLE5)
     assert set(found["rfm15"]) <= set(RFM15)
+    assert set(found["dynamic8"]) <= set(DYNAMIC8)
     for row, given_ in zip(rows, found.to_dict("records"), strict=True):
         tier, total = slow_rfm15(row)
         assert given_["lifecycle5"] == slow_lifecycle5(row), row
         assert given_["rfm15"] == tier, row
+        assert given_["dynamic8"] == slow_dynamic8(row), row
         assert (None if pd.isna(given_["rfm15_total"]) else given_["rfm15_total"]) == total, row
 
 
