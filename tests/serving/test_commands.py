@@ -184,8 +184,10 @@ def test_scores_know_the_truth_they_have_not_seen(patron, shop, tmp_path):
     out = tmp_path / "s.parquet"
     patron("score", "--warehouse", shop.warehouse.path, "--as-of", "2026-09-07", "--out", out)
     truth = pd.read_parquet(shop.tables.parent / "truth" / "customers.parquet")
-    both = pd.read_parquet(out).dropna(subset="churn_probability").merge(
-        truth, on="customer_id", suffixes=("", "_true")
+    both = (
+        pd.read_parquet(out)
+        .dropna(subset="churn_probability")
+        .merge(truth, on="customer_id", suffixes=("", "_true"))
     )
     # a coin says 0.0, and the truth about itself 1.0
     for days in (7, 14, 30, 60, 90):
