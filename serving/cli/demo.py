@@ -98,19 +98,21 @@ def _clear(out: Path) -> None:
 
 
 def _ask(server: Server, warehouse: Warehouse) -> dict[str, Any]:
-    """Score an overdue customer, report an order of theirs, score again, decide."""
+    """Score a good customer long silent, report an order of theirs, score again, decide."""
     with warehouse.connect() as connection:
         found = connection.execute("""
-            SELECT customer_id, any_value(product_id) FROM order_lines
-            WHERE kind = 'sale' AND customer_id IS NOT NULL GROUP BY customer_id
-            HAVING count(DISTINCT order_id) >= 6
-               AND max(paid_at) < (SELECT max(paid_at) FROM order_lines) - INTERVAL 60 DAYS
-            ORDER BY max(paid_at) DESC, customer_id LIMIT 1
+            WITH buyers AS (
+                SELECT customer_id, any_value(product_id) AS product, count(DISTINCT order_id) AS orders,
+                       (SELECT max(paid_at) FROM order_lines) - max(paid_at) AS silent
+                FROM order_lines WHERE kind = 'sale' AND customer_id IS NOT NULL GROUP BY customer_id),
+            told AS (
+                SELECT customer_id FROM consents WHERE purpose = 'marketing' AND channel = 'sms' GROUP BY customer_id
+                HAVING arg_max(status, "at") = 'SUBSCRIBED')
+            SELECT customer_id, product FROM buyers
+            ORDER BY customer_id IN (FROM told) DESC, silent BETWEEN INTERVAL 100 DAYS AND INTERVAL 300 DAYS DESC,
+                     orders DESC, customer_id
+            LIMIT 1
         """).fetchall()
-        if not found:
-            found = connection.execute(
-                "SELECT customer_id, product_id FROM order_lines WHERE customer_id IS NOT NULL LIMIT 1"
-            ).fetchall()
     who, product = found[0]
     paid_at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="seconds")
     order = {

@@ -37,16 +37,17 @@ def _first_sentences(planned: Plan, table: pl.DataFrame) -> dict[str, list[str]]
     found = {language: np.empty(table.height, dtype=object) for language in LANGUAGES}
     for number in about.unique().to_list():
         rows = (about == number).arg_true()
-        part = table if len(rows) == table.height else table[rows]
-        said = _nothing(planned, part) if number < 0 else _reasons(planned.offers[number], part)
+        said = _nothing(planned, table[rows]) if number < 0 else _reasons(planned.offers[number], table, rows)
         for language, sentences in zip(LANGUAGES, said, strict=True):
             found[language][rows.to_numpy()] = sentences
     return {language: sentences.tolist() for language, sentences in found.items()}
 
 
-def _reasons(offer: Offer, table: pl.DataFrame) -> Iterator[list[str]]:
+def _reasons(offer: Offer, table: pl.DataFrame, rows: pl.Series) -> Iterator[list[str]]:
     for sentence in offer.reason:
-        yield table.with_columns(sentence.compiled.alias("said"))["said"].to_list()
+        # the first column is there for a sentence without numbers: one for each customer all the same
+        shown = table.select(list({table.columns[0], *sentence.columns}))[rows]
+        yield shown.with_columns(sentence.compiled.alias("?said"))["?said"].to_list()
 
 
 def _nothing(planned: Plan, table: pl.DataFrame) -> Iterator[npt.NDArray[np.object_]]:

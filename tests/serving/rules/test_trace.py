@@ -152,6 +152,18 @@ def test_between_equals_service_goes_first_then_the_playbooks_order():
     assert outcome(second, frame_of(PLAIN))["offer_id"] == "twin_a"
 
 
+@pytest.mark.parametrize(
+    ("worth", "action"), [("0", "none"), ("0.001", "offer"), ("1 / 0", "none"), ("-1", "none")]
+)
+def test_an_offer_must_beat_contacting_nobody(worth, action):
+    text = RETAIL.replace("\n# A row lets", f"{TWINS}\n\n# A row lets").replace("ITS_ID", "twin")
+    playbook = parse_playbook(
+        text.replace("PURPOSE", "marketing").replace('worth: "100"', f'worth: "{worth}"')
+    )
+    nothing_due = frame_of(PLAIN | {"discount_share_365d": 0.0})
+    assert outcome(playbook, nothing_due)["action"] == action
+
+
 def test_who_is_withheld_from_marketing_gets_the_best_service_offer():
     playbook = with_twins(("guide", "service"), share=1)
     gold = frame_of(PLAIN | {"member_level": "gold", "spend_365d": 90_000.0})
@@ -170,7 +182,7 @@ def test_the_trace_comes_to_the_decision(seed, channels):
 
 
 def test_many_traces_come_to_the_decisions_made_together():
-    frame = random_rows(300, seed=5)
+    frame = random_rows(120, seed=5)
     together = decide(PLAYBOOK, frame)
     for place in range(len(frame)):
         last = trace(PLAYBOOK, frame.iloc[[place]])[-1]
