@@ -109,7 +109,7 @@ def _ask(server: Server, warehouse: Warehouse) -> dict[str, Any]:
                 SELECT customer_id FROM consents WHERE purpose = 'marketing' AND channel = 'sms' GROUP BY customer_id
                 HAVING arg_max(status, "at") = 'SUBSCRIBED')
             SELECT customer_id, product FROM buyers
-            ORDER BY customer_id IN (FROM told) DESC, silent BETWEEN INTERVAL 100 DAYS AND INTERVAL 300 DAYS DESC,
+            ORDER BY customer_id IN (FROM told) DESC, silent BETWEEN INTERVAL 190 DAYS AND INTERVAL 300 DAYS DESC,
                      orders DESC, customer_id
             LIMIT 1
         """).fetchall()
