@@ -140,3 +140,37 @@ def test_the_made_up_rows_depend_on_the_seed_alone_and_meet_the_edges_of_windows
     paid_at = one["order_lines"]["paid_at"].to_pandas()
     for shift in ("-1us", "0us", "1us"):
         assert ((paid_at - pd.Timedelta(shift)).dt.normalize() == paid_at - pd.Timedelta(shift)).any()
+
+
+def run_quickly(name, out, *arguments):
+    """What an experiment wrote on little data, in a process of its own."""
+    folder = ROOT / "experiments" / name
+    surroundings = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py"), "--out", str(out), *arguments], cwd=out,
+        env=surroundings | {"PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "results.json").read_text()), (out / "RESULTS.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_models_are_held_against_the_truth(tmp_path):
+    record, page = run_quickly("simulated_retailer", tmp_path, "--customers", "1500", "--seeds", "1")
+    (world,) = record["worlds"]
+    areas = world["churn"]["auc"]
+    assert 0.6 < areas["model"] < areas["truth"] < 1
+    assert world["churn"]["ece"]["truth"] < 0.05  # the truth is calibrated
+    for horizon in world["timing"]:
+        assert horizon["brier_of_truth"] < horizon["brier"]
+        assert abs(horizon["true"] - horizon["happened"]) < 0.05
+    assert f"{areas['model']:.3f}" in page
+
+
+@pytest.mark.slow
+def test_the_service_is_measured_beside_its_peers(tmp_path):
+    record, page = run_quickly("service", tmp_path, "--quick")
+    assert set(record["turns"]) == {"Patron", "bare BentoML", "mlflow models serve"}
+    assert record["failed"] == 0
+    assert all(turn["requests"] > 0 for turns in record["turns"].values() for turn in turns)
+    assert "| Patron |" in page

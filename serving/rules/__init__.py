@@ -1,1 +1,1 @@
-"""The rule layer: one playbook of tags, segments, offers and contact policy; one evaluator for one customer and for millions."""
+"""The rule layer: tags, segments, offers and contact policy in one playbook; one evaluator for one customer or millions."""

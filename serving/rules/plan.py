@@ -34,7 +34,7 @@ class Plan:
     asked
         Every offer on every channel asked for, in the playbook's order.
     offers
-        In the order that decides between equals: service first, then the playbook's. A number of an offer is its place here.
+        In the order that decides between equals: service first, then the playbook's. An offer's number is its place.
     services
         How many of them are service offers.
     steps
@@ -42,7 +42,7 @@ class Plan:
     result
         The columns of the answer, once ``pick``, ``held`` (numbers of offers) and ``send_after`` are there.
     stop_parts, stop
-        Columns that ``stop`` needs; number of the words (``stop_words``) of what stopped all offers of somebody who gets none.
+        Columns that ``stop`` needs; for somebody who gets no offer, the number (in ``stop_words``) of what stopped all.
     """
 
     asked: tuple[Candidate, ...]

@@ -1,4 +1,4 @@
-"""The trace of one customer's decision: every offer on every channel, every rule it reached, and the facts that decided."""
+"""The trace of one decision: every offer on every channel, each rule it reached, and the facts that decided."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""``patron demo``: sentences for a marketing manager, a list, and two pictures, twice into one folder."""
+"""``patron demo``: fresh scores, sentences for a marketing manager, a list, and pictures, twice into one folder."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from matplotlib import image
 
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = 800
-PICTURES = ("calibration.png", "lift.png")
+PICTURES = ("calibration.png", "lift.png", "survival.png", "segments.png")
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +62,43 @@ def test_the_summary_agrees_with_the_files(twice):
     active = manifest["customers_known"] - left["no_orders"] - left["outside_population"]
     assert manifest["customers_known"] == CUSTOMERS
     assert (
-        f"Week 2026-W37: of {active:,} customers who bought in the last year, {len(rows):,} are more likely than not to "
-        f"place no order in the next 90 days. They spent {rows['spend_365d'].sum():,.0f} CNY in that year; "
-        f"{manifest['value_at_risk']:,.0f} of it is at risk."
+        f"Week {manifest['week']}: of {active:,} customers who bought in the last year, {len(rows):,} are on the list: more "
+        f"likely than not to place no order in the next 90 days. They spent {rows['spend_365d'].sum():,.0f} CNY in that "
+        f"year; {manifest['value_at_risk']:,.0f} of it is at risk."
     ) in said.stdout
     assert "The first five to look after:" in said.stdout
     five = re.findall(
-        r"^  (\d)\. (\S+) \((\w+)\): (\d+)% likely to stay away", said.stdout, flags=re.MULTILINE
+        r"^  (\d)\. (\S+) \(([^)]+)\): (\d+)% likely to stay away", said.stdout, flags=re.MULTILINE
     )
     head = rows.head(5)
-    assert [(int(rank), who, region) for rank, who, region, _ in five] == list(
-        zip(head["rank"], head["customer_id"], head["region_id"], strict=True)
+    assert [(int(rank), who, owner) for rank, who, owner, _ in five] == list(
+        zip(head["rank"], head["customer_id"], head["owner"], strict=True)
     )
+    for offer, count in manifest["offers"].items():
+        assert f"{offer} {count:,}" in said.stdout
     assert str(out / manifest["files"][0]) in said.stdout
+
+
+@pytest.mark.slow
+def test_the_order_that_was_posted_counted_in_the_next_score(twice):
+    out, _, said, _ = twice
+    story = json.loads((out / "story.json").read_text(encoding="utf-8"))
+    before, after = story["before"], story["after"]
+    assert story["reported"] == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert after["historic_clv"] == pytest.approx(before["historic_clv"] + 129.0)
+    assert after["status"] == "ok"
+    assert story["customer"]["features"]["orders_7d"] >= 1
+    assert f"{after['churn_probability']:.1%}" in said.stdout
+    assert story["decision"]["trace"]
+
+
+@pytest.mark.slow
+def test_the_lines_to_try_next_are_complete(twice):
+    _, _, said, _ = twice
+    lines = re.findall(r"^  curl .*$", said.stdout, flags=re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines[:3]:
+        json.loads(re.search(r"-d '(.*)'$", line).group(1))
 
 
 @pytest.mark.slow
@@ -107,7 +131,7 @@ def test_the_pictures_show_something(twice, name):
 
 @pytest.mark.slow
 def test_the_pictures_differ(twice):
-    assert len({(twice[0] / name).read_bytes() for name in PICTURES}) == 2
+    assert len({(twice[0] / name).read_bytes() for name in PICTURES}) == len(PICTURES)
 
 
 def test_a_place_that_cannot_be_written(patron, tmp_path):

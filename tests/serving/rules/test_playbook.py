@@ -123,6 +123,7 @@ BROKEN = [
     ("twice - :cost", "churn_probability - :cost", "churn_probability",
      "churn_probability would rank discounts: a coupon's worth may not use scores"),
     ("when: gone", "when: churn_probability > 0.5 AND status = 'ok'", "churn_probability", "a coupon needs a fact of the customer's behaviour"),
+    ("when: gone", "when: [gone]", "[gone]", "an expression is needed here, not a seq"),
     ("{r_days} days", "{r_day} days", '{r_day}', "no column or parameter is called 'r_day'; close: r_days"),
     ("{r_days} days", "{age:percent} days", '{age:', "age is text, no number"),
     ("{r_days} days", "{r_days:money} days", '{r_days:', "has a form that is not known"),
