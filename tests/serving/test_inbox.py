@@ -1,6 +1,5 @@
 """The way back: facts that the service took in flow into the warehouse, by the command, each once."""
 
-
 import pandas as pd
 import pytest
 
