@@ -7,7 +7,7 @@ it was received. A fact that the packed history holds already counts once: the h
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -109,7 +109,7 @@ def _lines(fact: Fact, attributes: Attributes) -> Iterable[dict[str, object]]:
     for line in order["lines"]:
         product = f"{source}|{line['product_id']}"
         amounts = {
-            short: int(Decimal(line[name]) * scale)
+            short: int((Decimal(line[name]) * scale).to_integral_value(ROUND_HALF_UP))  # as the warehouse rounds
             for short, name, scale in (
                 ("net", "net_amount", 100),
                 ("gross", "gross_amount", 100),

@@ -151,12 +151,16 @@ def _last_rated(stream: Stream, feature: Feature) -> Floats:
     new[1:size] = (time[1:] != time[:-1]) | (customer[1:] != customer[:-1])
     run = np.maximum.accumulate(np.where(new, np.arange(size + 1), 0))
     last, there = _last(stream)
+    rated = stream.columns[feature.measure.of]
+    rated_at = np.where(
+        rated < FAR, stream.columns[feature.measure.by], FAR
+    )  # no rating: unrated, whatever its time
     rating = np.full(stream.cut.shape, np.nan)
     for index, cutoff in enumerate(stream.cut.cutoffs):
-        known = np.where(stream.columns[feature.measure.by] < cutoff, stream.columns[feature.measure.of], 0)
+        known = np.where(rated_at < cutoff, rated, 0)
         slices = np.stack((run[last[:, index]], last[:, index] + 1), axis=-1).ravel()
         worst = np.minimum.reduceat(np.append(known, (0, 0)), slices)[::2]
-        rating[:, index] = np.where(there[:, index] & (worst > 0) & (worst < FAR), worst, np.nan)
+        rating[:, index] = np.where(there[:, index] & (worst > 0), worst, np.nan)
     return rating
 
 

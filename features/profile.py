@@ -59,6 +59,8 @@ def profiles(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
 def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     """Return the latest word of each OneID on each channel and purpose before ``as_of``; of two at once the refusal.
 
+    Whoever unsubscribes by a message refuses marketing on its channel.
+
     Returns
     -------
     pandas.DataFrame
@@ -70,9 +72,12 @@ def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
             WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {_usable(at)}),
             words AS (
                 SELECT {_ONE_ID} AS customer_id, c.channel, c.purpose, c.status, c."at"
-                FROM (SELECT * FROM consents WHERE {_usable(at)} AND "at" < {at}) c
+                FROM (SELECT source, customer_id, channel, purpose, status, "at" FROM consents
+                      WHERE {_usable(at)} AND "at" < {at}
+                      UNION ALL SELECT source, customer_id, channel, 'marketing', 'UNSUBSCRIBED', unsubscribed_at
+                      FROM contacts WHERE {_usable(at)} AND sent_at < {at} AND unsubscribed_at < {at}) c
                 LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id)
-            SELECT customer_id, channel, purpose, arg_max(status, ("at", status <> 'SUBSCRIBED')) AS status,
+            SELECT customer_id, channel, purpose, arg_max(status, ("at", status <> 'SUBSCRIBED', status)) AS status,
                    max("at") AS "at"
             FROM words GROUP BY customer_id, channel, purpose ORDER BY customer_id, channel, purpose
         """).df()

@@ -1,10 +1,12 @@
 """Request and answer types. The types of facts are made from the canonical tables, so that there is one contract."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -44,12 +46,37 @@ AHEAD = timedelta(minutes=5)
 MOST_CUSTOMERS, MOST_FACTS = 1_000, 5_000
 """Of one request."""
 
+_LARGEST_CONTEXT = 10_000
 _STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
 def _written(value: object) -> object:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value[4:5] != "-":  # "1700000000" is a number too
         raise ValueError("a time is text such as 2026-11-25T10:00:00+08:00")
+    return value
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("is no finite number, nor text")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is no number")
+    return value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", value, re.ASCII):
+        raise ValueError("is no number")  # "1_000" and digits of other scripts would be read as well
+    return _number(value)
+
+
+def _small(value: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(value, allow_nan=False)) > _LARGEST_CONTEXT:
+        raise ValueError(f"is longer than {_LARGEST_CONTEXT:,} characters as JSON")
     return value
 
 
@@ -81,8 +108,18 @@ def _zone(value: str) -> str:
     return value
 
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+_LARGEST_WHOLE = 2**53
+"""Beyond it a whole number is not exact everywhere that it passes through."""
+
+_NO_NUL = r"^[^\x00]+$"
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+_Text = Annotated[
+    str, StringConstraints(min_length=1, max_length=2_000, pattern=_NO_NUL), BeforeValidator(_finite)
+]
+_Id = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=_ONE_LINE), BeforeValidator(_finite)
+]
+_Source = Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9_.-]+$")]
 _Time = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_to_utc)]
 
 # canonical type -> pydantic's
@@ -92,10 +129,10 @@ _TYPES: Mapping[str, Any] = {
     "zone": Annotated[_Id, AfterValidator(_zone)],
     "time": _Time,
     "date": date,
-    "amount": Decimal,
-    "quantity": Decimal,
-    "real": Annotated[float, Field(allow_inf_nan=False)],
-    "integer": int,
+    "amount": Annotated[Decimal, BeforeValidator(_plain)],
+    "quantity": Annotated[Decimal, BeforeValidator(_plain)],
+    "real": Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)],
+    "integer": Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), BeforeValidator(_number)],
     "flag": bool,
     "json": dict[str, Any],
 }
@@ -118,7 +155,7 @@ def _field(column: Column) -> tuple[Any, Any]:
 
 def _model(name: str, columns: Sequence[Column], **more: Any) -> type[BaseModel]:
     fields: dict[str, Any] = {column.name: _field(column) for column in columns}
-    fields |= {"source": (_Id, "main"), **more}
+    fields |= {"source": (_Source, "main"), **more}
     made: type[BaseModel] = create_model(name, __config__=_STRICT, **fields)
     return made
 
@@ -178,10 +215,16 @@ FACTS: Mapping[str, FactKind] = {
             ("events", "Event"),
             ("tickets", "Ticket"),
             ("contacts", "Contact"),
-            ("consents", "Consent"),
             ("feedback", "Feedback"),
         )
     },
+    # a refusal at the instant of a consent is a word of its own
+    "consents": _kind(
+        "consents",
+        "consents",
+        _model("Consent", TABLES["consents"].columns),
+        (*TABLES["consents"].key, "status"),
+    ),
 }
 """Name in path and body -> kind of fact."""
 
@@ -232,7 +275,7 @@ class DecideRequest(BaseModel):
     customer_id: _Id
     placement: _Text | None = None
     channels: Annotated[list[_Id], Field(min_length=1, max_length=20)] | None = None
-    context: dict[str, Any] = {}
+    context: Annotated[dict[str, Any], AfterValidator(_small)] = {}
     commit: bool = False
 
 
@@ -263,11 +306,17 @@ def read_facts(
         if wrong:
             rejected.append(Rejected(index=index, detail=wrong))
             continue
-        good.append((index, _incoming(kind, source, content)))
+        good.append((index, _incoming(kind, source, content, now)))
     return good, rejected
 
 
-def _incoming(kind: FactKind, source: str, content: dict[str, Any]) -> Incoming:
+def _incoming(kind: FactKind, source: str, content: dict[str, Any], now: datetime) -> Incoming:
+    if (
+        kind.table == "consents"
+    ):  # nobody agrees before the word has come: else a later refusal would be overtaken
+        content["at"] = min(content["at"], now.isoformat(), key=lambda text: microseconds(text) or 0)
+    if "lines" in content:
+        content["lines"].sort(key=lambda line: line["line_id"])  # the same order, however its lines stand
     at = microseconds(content[kind.time]) or 0
     parts = [str(at) if name == kind.time else content[name] for name in kind.key]
     return Incoming(kind.table, source, "|".join(parts), content.get("customer_id"), at, content)

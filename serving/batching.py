@@ -7,12 +7,15 @@ a batch that fails is tried again request by request, so that one bad request sp
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 __all__ = ["Together"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+_PATIENCE_S = 0.004
 
 
 class Together(Generic[Item, Answer]):
@@ -31,11 +34,15 @@ class Together(Generic[Item, Answer]):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
         self._waiting: list[tuple[Sequence[Item], asyncio.Future[Sequence[Answer]]]] = []
         self._working: asyncio.Task[None] | None = None
+        self._together = 1
+        self._enough = asyncio.Event()
 
     async def answer(self, items: Sequence[Item]) -> Sequence[Answer]:
         """Return the answers of one request."""
         future: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, future))
+        if len(self._waiting) >= self._together:
+            self._enough.set()
         if self._working is None:
             self._working = asyncio.create_task(self._work())
         return await future
@@ -46,17 +53,29 @@ class Together(Generic[Item, Answer]):
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            taken = self._take()
-            outcomes = await loop.run_in_executor(self._thread, self._outcomes, [items for items, _ in taken])
-            for (_, future), outcome in zip(taken, outcomes, strict=True):
-                if future.done():  # its caller has gone
-                    continue
-                if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
-        self._working = None
+        taken: list[tuple[Sequence[Item], asyncio.Future[Sequence[Answer]]]] = []
+        try:
+            while self._waiting:
+                await self._gather()
+                taken = self._take()
+                self._together = len(taken)
+                requests = [items for items, _ in taken]
+                _resolve(taken, await loop.run_in_executor(self._thread, self._outcomes, requests))
+        except RuntimeError:
+            pass  # closed: the thread takes no more
+        finally:  # whatever ended it, nobody is left waiting
+            left, self._waiting, self._working = [*taken, *self._waiting], [], None
+            _resolve(left, [RuntimeError("closed while the request was waiting") for _ in left])
+
+    async def _gather(self) -> None:
+        """Wait a moment for as many requests as came together last: their callers are about to ask again.
+
+        Who asks alone never waits. Without it every other batch would be of one, and two threads would contend.
+        """
+        self._enough.clear()
+        if len(self._waiting) < self._together:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), _PATIENCE_S)
 
     def _take(self) -> list[tuple[Sequence[Item], asyncio.Future[Sequence[Answer]]]]:
         size, count = len(self._waiting[0][0]), 1
@@ -79,3 +98,16 @@ class Together(Generic[Item, Answer]):
             outcomes.append(answers[start : start + len(items)])
             start += len(items)
         return outcomes
+
+
+def _resolve(
+    taken: Sequence[tuple[Sequence[Item], asyncio.Future[Sequence[Answer]]]],
+    outcomes: Sequence[Sequence[Answer] | Exception],
+) -> None:
+    for (_, future), outcome in zip(taken, outcomes, strict=True):
+        if future.done():  # its caller has gone
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import FACTS, FEATURES
-from features.incoming import instant_of
+from features.incoming import instant_of, microseconds
 from features.profile import PROFILE_COLUMNS
 from serving.api import DecideRequest
 from serving.live import Live, Moment, now_us, plain, written
@@ -49,8 +49,9 @@ class Deciding:
         Problem
             404: the customer is not known.
         """
-        store, at = self._live.store, now_us()
+        store = self._live.store
         with store.writing(asked.customer_id) if asked.commit else store.reading() as session:
+            at = now_us()  # not before the place in the queue is had: what others did meanwhile counts
             moment, frame = self._frame(session, asked.customer_id, at)
             chosen = decide(self._playbook, frame, channels=asked.channels).iloc[0]
             steps = trace(self._playbook, frame, channels=asked.channels)
@@ -68,7 +69,7 @@ class Deciding:
                 "placement": asked.placement,
                 "committed": asked.commit,
                 "playbook": self._playbook.digest,
-                "model_version": self._live.publication.model_version,
+                "model_version": self._live.model_version,
                 "why": list(chosen["why"]),
                 "why_zh": list(chosen["why_zh"]),
                 "trace": steps,
@@ -119,7 +120,7 @@ class Deciding:
         as_of = pd.Timestamp(np.datetime64(moment.as_of, "us"))
         columns = pd.DataFrame({"customer_id": pd.array(moment.customer_ids, dtype="str"), **moment.columns})
         scores = pd.DataFrame(
-            dict(score_columns(moment.columns, self._live.models, self._live.publication.model_version,
+            dict(score_columns(moment.columns, self._live.models, self._live.model_version,
                                as_of=np.datetime64(moment.as_of, "us"), scored_at=np.datetime64(at, "us")))
         )  # fmt: skip
         people = pd.DataFrame(
@@ -152,12 +153,18 @@ class Deciding:
 
 
 def _newer_words(facts: list[OpenFact]) -> list[Consent]:
-    """Return the consents that the inbox holds and the publication does not."""
-    return [
-        Consent(str(f.customer_id), f.content["channel"], f.content["purpose"], f.content["status"], f.at)
-        for f in facts
-        if f.table == "consents"
-    ]
+    """Return what the inbox says of consents and the publication does not; whoever unsubscribes by a message refuses."""
+    words = []
+    for fact in facts:
+        content, who = fact.content, str(fact.customer_id)
+        if fact.table == "consents":
+            words.append(Consent(who, content["channel"], content["purpose"], content["status"], fact.at))
+        left_at = microseconds(content.get("unsubscribed_at")) if fact.table == "contacts" else None
+        if left_at is not None:
+            words.append(
+                Consent(who, content["channel"], "marketing", "UNSUBSCRIBED", min(left_at, fact.received_at))
+            )
+    return words
 
 
 def _latest(words: list[Consent], as_of: int) -> pd.DataFrame:

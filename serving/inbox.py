@@ -1,7 +1,7 @@
 """The way back: what the service took in flows into the warehouse, where the night's delivery has the last word."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ _KEYS = {
     "tickets": "ticket_id",
     "contacts": "contact_id",
     "feedback": "feedback_id",
-    "consents": "customer_id || '|' || channel || '|' || purpose || '|' || epoch_us(\"at\")",
+    "consents": "customer_id || '|' || channel || '|' || purpose || '|' || epoch_us(\"at\") || '|' || status",
 }
 
 
@@ -92,13 +92,24 @@ def _batches(store: Store) -> Iterator[list[OpenFact]]:
 
 def _tables(facts: Sequence[OpenFact]) -> dict[str, pa.Table]:
     rows: dict[str, list[dict[str, Any]]] = {}
+    refusals = {
+        _refused(fact.content)
+        for fact in facts
+        if fact.table == "consents" and fact.content["status"] != "SUBSCRIBED"
+    }
     for fact in facts:
         known_at = instant_of(fact.received_at).isoformat()
         common = {"source": fact.source, "known_at": known_at, "origin": f"inbox {fact.seq}"}
         content = dict(fact.content)
+        if fact.table == "consents" and content["status"] == "SUBSCRIBED" and _refused(content) in refusals:
+            continue  # of two words at one instant the refusal
         lines = content.pop("lines", [{}])
         rows.setdefault(fact.table, []).extend({**content, **line, **common} for line in lines)
     return {name: pa.Table.from_pylist(found, schema=_schema(found)) for name, found in rows.items()}
+
+
+def _refused(word: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(word[name]) for name in ("customer_id", "channel", "purpose", "at"))
 
 
 def _schema(rows: Sequence[dict[str, Any]]) -> pa.Schema:

@@ -80,6 +80,9 @@ class Live:
         with store.reading() as session:
             self._served = _serve(session)
             self._models = _models(session.bundle())
+        self._version = (
+            self._served.publication.model_version
+        )  # of what is loaded, whatever is published later
         trained = pd.Timestamp(self._models.churn.card.as_of)
         if trained.value // 1_000 > now_us():
             raise ModelError(
@@ -97,17 +100,23 @@ class Live:
         return self._served.publication
 
     @property
+    def model_version(self) -> str:
+        """Version of the models loaded at the start."""
+        return self._version
+
+    @property
     def models(self) -> Models:
         """The models loaded at the start."""
         return self._models
 
     def is_ready(self) -> bool:
-        """Tell whether the store answers."""
+        """Tell whether the store answers and holds what this Patron can serve."""
         try:
             with self._store.reading() as session:
-                return session.generation() is not None
-        except StoreUnavailable:
+                self._renew(session)
+        except (StoreUnavailable, ContractError):
             return False
+        return True
 
     def score(self, customer_ids: Sequence[str], at: int | None = None) -> list[dict[str, Any]]:
         """Return a score row for each customer, in their order; who is not known has the status ``unknown_customer``.
@@ -155,9 +164,7 @@ class Live:
     def rows_of(self, moment: Moment) -> list[dict[str, Any]]:
         """Return the score rows of a moment's customers."""
         at, scored_at = np.datetime64(moment.as_of, "us"), np.datetime64(now_us(), "us")
-        rows = score_columns(
-            moment.columns, self._models, self.publication.model_version, as_of=at, scored_at=scored_at
-        )
+        rows = score_columns(moment.columns, self._models, self._version, as_of=at, scored_at=scored_at)
         lists = {name: plain(values) for name, values in rows.items()}
         return [
             {"customer_id": name, **{key: values[place] for key, values in lists.items()}}
@@ -174,7 +181,7 @@ class Live:
         return row | {
             "customer_id": customer_id, "as_of": written(instant_of(at)), "scored_at": written(instant_of(now_us())),
             "horizon_days": self._models.churn.card.horizon_days, "status": "unknown_customer",
-            "model_version": self.publication.model_version,
+            "model_version": self._version,
         }  # fmt: skip
 
     def moments(
@@ -198,9 +205,10 @@ class Live:
         if facts:
             rows = merged(rows, stream_rows([_fact(fact) for fact in facts], self._attributes(known)))
         newest: dict[str, int] = {}
-        for fact in facts:
-            if fact.at >= at:
-                newest[str(fact.customer_id)] = max(newest.get(str(fact.customer_id), 0), fact.at + 1)
+        for fact in facts:  # what was taken in counts, whichever clock runs ahead
+            counts_from = max(fact.at + 1, fact.received_at)
+            if counts_from > at:
+                newest[str(fact.customer_id)] = max(newest.get(str(fact.customer_id), 0), counts_from)
         ahead = set(newest)
         moments = [self._moment(_of(rows, ahead, without=True) if ahead else rows, at, wanted)]
         moments += [self._moment(_of(rows, {name}), newest[name], wanted) for name in sorted(ahead)]

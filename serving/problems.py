@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457): what went wrong, where, and what to do."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -8,10 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from features.errors import InputError, StoreUnavailable
+from features.errors import ContractError, InputError, StoreUnavailable
 
 __all__ = ["Problem", "answer", "install"]
 
+_LOG = logging.getLogger(__name__)
 _MEDIA_TYPE = "application/problem+json"
 
 
@@ -63,7 +65,17 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     def unavailable(_: Request, error: StoreUnavailable) -> JSONResponse:
-        return answer(503, f"{error}; try again in a moment", {"Retry-After": "5"})
+        _LOG.warning("%s", error)  # where the store is, is not the caller's to know
+        return answer(503, "the store does not answer: try again in a moment", {"Retry-After": "5"})
+
+    @app.exception_handler(ContractError)
+    def mismatch(_: Request, error: ContractError) -> JSONResponse:
+        _LOG.error("%s", error)
+        return answer(
+            503,
+            "what was published does not fit this service: it must be started anew",
+            {"Retry-After": "60"},
+        )
 
     @app.exception_handler(Exception)
     def fault(_: Request, __: Exception) -> JSONResponse:

@@ -90,7 +90,8 @@ def publish(
             _write(store, generation, table, found)
         with store.writing() as session:
             keys = session.open_keys()
-            closed = held(connection, keys, as_of)
+            # what lies ahead of the as-of is in the warehouse at most, and not in the copy
+            closed = held(connection, [key for key, happened in keys if happened < at], as_of)
             session.make_current(generation, publication, sorted(closed))
     deleting = True
     while deleting:

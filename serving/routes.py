@@ -177,6 +177,8 @@ def _score_inline(live: Live, customers: list[InlineCustomer]) -> list[dict[str,
             good, rejected = read_facts(kind, items, now, live.publication.currency)
             if rejected:
                 raise Problem(422, f"customers.{place}.{name}.{rejected[0].index}: {rejected[0].detail}")
+            if len({(fact.source, fact.key) for _, fact in good}) < len(good):
+                raise Problem(422, f"customers.{place}.{name}: the same id is given twice")
             facts += [fact for _, fact in good]
         if one.customer_id in given:
             raise Problem(422, f"customers.{place}: {one.customer_id!r} is given twice")

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from serving.access import Access
 from serving.live import Live
 from serving.middleware import Guard, Limit, Timed
-from serving.ready import predict_rows
+from serving.ready import check_rows, predict_rows
 from serving.routes import create_app, start
 from serving.settings import port, store_url
 from serving.store import Store
@@ -72,4 +72,4 @@ class Patron:
 
 
 Patron.add_asgi_middleware(Guard, paths={"/predict": "score"}, access=_access)  # type: ignore[attr-defined]
-Patron.add_asgi_middleware(Limit)  # type: ignore[attr-defined]
+Patron.add_asgi_middleware(Limit, checks={"/predict": check_rows})  # type: ignore[attr-defined]

@@ -79,19 +79,24 @@ def _profile(profile: pd.DataFrame, as_of: pd.Timestamp, timezone: str) -> pd.Da
         (born.dt.month == as_of.month) & (born.dt.day <= as_of.day)
     )
     # born on 29 February: a year older on 28 February of a common year
-    leapling = (born.dt.month == 2) & (born.dt.day == 29) & (as_of.month == 2) & (as_of.day == 28)
+    last_of_february = as_of.month == 2 and as_of.day == 28 and not as_of.is_leap_year
+    leapling = (born.dt.month == 2) & (born.dt.day == 29) & last_of_february
     zones = profile[["timezone", "store_timezone"]].astype("str")  # a frame without people has no types
     zone = zones["timezone"].fillna(zones["store_timezone"]).fillna(timezone)
     words = [
         name for name in PROFILE_COLUMNS if not name.endswith(("timezone", "birth_date", "registered_at"))
     ]
-    return profile[words].astype("str").assign(
-        birth_date=born.astype("datetime64[us]"),
-        registered_at=registered.astype("datetime64[us]"),
-        age_years=as_of.year - born.dt.year - (~(had_birthday | leapling)).astype(np.int64),
-        days_since_registration=(as_of - registered) / timedelta(days=1),
-        timezone=zone,
-        as_of=as_of,
+    return (
+        profile[words]
+        .astype("str")
+        .assign(
+            birth_date=born.astype("datetime64[us]"),
+            registered_at=registered.astype("datetime64[us]"),
+            age_years=as_of.year - born.dt.year - (~(had_birthday | leapling)).astype(np.int64),
+            days_since_registration=(as_of - registered) / timedelta(days=1),
+            timezone=zone,
+            as_of=as_of,
+        )
     )
 
 

@@ -16,6 +16,8 @@ from serving.store.session import Session
 __all__ = ["Store"]
 
 _BUSY_WAIT_S = 10
+_OPERATORS = ("42P01", "42501")
+"""PostgreSQL's states for a table that is not there or not allowed: SQLAlchemy takes them for mistakes of the program."""
 
 
 class Store:
@@ -39,6 +41,13 @@ class Store:
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.name, self._engine = _engine(url, create=create)
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        try:
+            self._require_tables(create=create)
+        except StoreUnavailable:
+            self.close()
+            raise
+
+    def _require_tables(self, *, create: bool) -> None:
         with _available(self.name):
             if create:
                 metadata.create_all(self._engine)
@@ -75,11 +84,21 @@ class Store:
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[sa.Connection]:
         with (
+            self._reopened(),
             _available(self.name),
             self._engine.connect() as connection,
             connection.execution_options(**options).begin(),
         ):
             yield connection
+
+    @contextmanager
+    def _reopened(self) -> Iterator[None]:
+        """Give connections up after a failure: one that was opened while the file was read-only would stay so."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Give all connections back."""
@@ -90,9 +109,12 @@ class Store:
 def _available(name: str) -> Iterator[None]:
     try:
         yield
+    except sa.exc.TimeoutError as problem:
+        raise StoreUnavailable(f"the store {name} is too busy: all connections are in use") from problem
     except sa.exc.DBAPIError as problem:
-        if isinstance(problem, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError):
-            raise  # ours, not the database's
+        is_ours = isinstance(problem, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError)
+        if is_ours and getattr(problem.orig, "sqlstate", None) not in _OPERATORS:
+            raise
         first = str(problem.orig).splitlines()[0] if problem.orig else str(problem)
         raise StoreUnavailable(
             f"the store {name} does not answer ({first}): see that it is there and running"
@@ -102,12 +124,12 @@ def _available(name: str) -> Iterator[None]:
 def _engine(url: str, *, create: bool) -> tuple[str, sa.Engine]:
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as problem:
+    except (sa.exc.ArgumentError, ValueError):  # neither is repeated: they may hold a password
         raise InputError(
-            f"{url!r} is no URL of a store: write sqlite:///store.db or postgresql+psycopg://..."
-        ) from problem
+            "the store's URL cannot be read: write sqlite:///store.db or postgresql+psycopg://..."
+        ) from None
     if parsed.drivername == "postgresql+psycopg":
-        return parsed.render_as_string(hide_password=True), sa.create_engine(
+        return parsed.set(query={}).render_as_string(hide_password=True), sa.create_engine(
             parsed, pool_pre_ping=True, connect_args={"connect_timeout": _BUSY_WAIT_S}
         )
     if (
@@ -123,7 +145,12 @@ def _engine(url: str, *, create: bool) -> tuple[str, sa.Engine]:
 
 def _sqlite(path: Path, *, create: bool) -> sa.Engine:
     if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreUnavailable(
+                f"no store can be made at {path}: {problem.strerror} ({problem.filename})"
+            ) from problem
     elif not path.is_file():
         raise StoreUnavailable(
             f"there is no store at {path}: make one with `patron publish --store sqlite:///{path}`"
@@ -138,7 +165,16 @@ def _sqlite(path: Path, *, create: bool) -> sa.Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         return connection
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.QueuePool,
+        pool_size=20,
+        max_overflow=20,
+        pool_timeout=_BUSY_WAIT_S,
+    )
+
+    _watch(engine, path)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -147,3 +183,16 @@ def _sqlite(path: Path, *, create: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _watch(engine: sa.Engine, path: Path) -> None:
+    """Open connections anew once the file is another: one that was deleted or replaced would take facts in and lose them."""
+
+    @sa.event.listens_for(engine, "connect")
+    def opened(_: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry) -> None:
+        record.info["file"] = path.stat().st_ino
+
+    @sa.event.listens_for(engine, "checkout")
+    def checked(_: sqlite3.Connection, record: sa.pool.ConnectionPoolEntry, __: object) -> None:
+        if not path.is_file() or path.stat().st_ino != record.info["file"]:
+            raise sa.exc.DisconnectionError

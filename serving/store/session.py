@@ -29,7 +29,12 @@ __all__ = ["Session"]
 _CHUNK = 500
 """Values in one statement: below what any database refuses."""
 
+_AHEAD_US = 300_000_000
+"""The sender's clock may run behind the server's."""
+
 T = TypeVar("T")
+FactKey = tuple[int, str, str, str]
+"""Sequence number, table, source, key."""
 
 _GENERATION = sa.select(current.c.generation).scalar_subquery()
 _FACT = [
@@ -139,10 +144,14 @@ class Session:
         query = sa.select(*_FACT, inbox.c.content).where(inbox.c.is_open, inbox.c.seq > seq)
         return [_open_fact(row) for row in self._connection.execute(query.order_by(inbox.c.seq).limit(most))]
 
-    def open_keys(self) -> list[tuple[int, str, str, str]]:
-        """Return (sequence number, table, source, key) of all open facts."""
-        query = sa.select(inbox.c.seq, inbox.c.table_name, inbox.c.source, inbox.c.key).where(inbox.c.is_open)
-        return [(row.seq, row.table_name, row.source, row.key) for row in self._connection.execute(query)]
+    def open_keys(self) -> list[tuple[FactKey, int]]:
+        """Return (sequence number, table, source, key) and business time of all open facts."""
+        columns = (inbox.c.seq, inbox.c.table_name, inbox.c.source, inbox.c.key, inbox.c["at"])
+        query = sa.select(*columns).where(inbox.c.is_open)
+        return [
+            ((row.seq, row.table_name, row.source, row.key), row.at)
+            for row in self._connection.execute(query)
+        ]
 
     # decisions
 
@@ -192,9 +201,14 @@ class Session:
         Raises
         ------
         InputError
-            The store holds a newer publication, or another warehouse's.
+            The store holds a newer publication, one that began later, or another warehouse's.
         """
-        before = self.publication()
+        before, served = self.publication(), self.generation()
+        if served is not None and served > generation:  # which has begun to drop this one's rows
+            raise InputError(
+                f"a publication that began later (generation {served}) was done before this one ({generation}): "
+                "nothing was replaced"
+            )
         if before is not None and before.warehouse_id != publication.warehouse_id:
             raise InputError(
                 f"the store holds warehouse {before.warehouse_id}, and {publication.warehouse_id} was to be published: "
@@ -227,14 +241,16 @@ class Session:
         return len(some)
 
     def _of(self, query: sa.Select[Any], column: sa.Column[Any], ids: Iterable[str]) -> Iterator[Any]:
-        for chunk in _chunks(sorted(set(ids))):
+        # no id has a NUL, and PostgreSQL refuses to look for one
+        for chunk in _chunks(sorted({one for one in ids if "\x00" not in one})):
             yield from self._connection.execute(query.where(column.in_(chunk)))
 
     def _insert_new(self, rows: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
         """Insert the rows whose key is not there yet and return the keys of these."""
         make = sqlite.insert if self._connection.dialect.name == "sqlite" else postgresql.insert
         new = set()
-        for chunk in _chunks(rows):
+        # in one order always: two requests with the same ids would wait for each other for ever
+        for chunk in _chunks(sorted(rows, key=lambda row: (row["table_name"], row["source"], row["key"]))):
             insert = make(inbox).values(chunk).on_conflict_do_nothing()
             found = self._connection.execute(
                 insert.returning(inbox.c.table_name, inbox.c.source, inbox.c.key)
@@ -252,17 +268,23 @@ class Session:
         }
 
     def _settle(self, fact: Incoming, customer_id: str | None) -> None:
-        """Let a reported marketing contact take the place that the oldest decision on its channel had reserved."""
+        """Let a delivered marketing contact take the place that the oldest decision before it on its channel had reserved.
+
+        What was not delivered counts under no cap, so its decision keeps the place.
+        """
         contact = fact.content
-        if fact.table != "contacts" or contact["purpose"] != "marketing":
+        if fact.table != "contacts" or (contact["purpose"], contact["status"]) != ("marketing", "delivered"):
             return
         waiting = sa.select(decisions.c.decision_id).where(
             decisions.c.customer_id == customer_id, decisions.c.channel == contact["channel"],
-            decisions.c.contact_key.is_(None), decisions.c.action == "offer",
+            decisions.c.contact_key.is_(None), decisions.c.action == "offer", decisions.c.purpose == "marketing",
+            decisions.c.decided_at <= fact.at + _AHEAD_US,
         )  # fmt: skip
         if contact.get("offer_id"):
             waiting = waiting.where(decisions.c.offer_id == contact["offer_id"])
-        oldest = self._connection.scalar(waiting.order_by(decisions.c.decided_at).limit(1))
+        # one that another contact is settling just now is left to it
+        free = waiting.order_by(decisions.c.decided_at).limit(1).with_for_update(skip_locked=True)
+        oldest = self._connection.scalar(free)
         if oldest is not None:
             settled = sa.update(decisions).where(decisions.c.decision_id == oldest)
             self._connection.execute(settled.values(contact_key=f"{fact.source}|{fact.key}"))
