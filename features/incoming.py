@@ -109,7 +109,8 @@ def _lines(fact: Fact, attributes: Attributes) -> Iterable[dict[str, object]]:
     for line in order["lines"]:
         product = f"{source}|{line['product_id']}"
         amounts = {
-            short: int((Decimal(line[name]) * scale).to_integral_value(ROUND_HALF_UP))  # as the warehouse rounds
+            # as the warehouse rounds
+            short: int((Decimal(line[name]) * scale).to_integral_value(ROUND_HALF_UP))
             for short, name, scale in (
                 ("net", "net_amount", 100),
                 ("gross", "gross_amount", 100),

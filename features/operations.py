@@ -152,9 +152,8 @@ def _last_rated(stream: Stream, feature: Feature) -> Floats:
     run = np.maximum.accumulate(np.where(new, np.arange(size + 1), 0))
     last, there = _last(stream)
     rated = stream.columns[feature.measure.of]
-    rated_at = np.where(
-        rated < FAR, stream.columns[feature.measure.by], FAR
-    )  # no rating: unrated, whatever its time
+    # without a rating it is unrated, whatever its time
+    rated_at = np.where(rated < FAR, stream.columns[feature.measure.by], FAR)
     rating = np.full(stream.cut.shape, np.nan)
     for index, cutoff in enumerate(stream.cut.cutoffs):
         known = np.where(rated_at < cutoff, rated, 0)

@@ -41,6 +41,11 @@ class Deciding:
         self._live = live
         self._playbook: Playbook = default_playbook()
 
+    @property
+    def playbook(self) -> Playbook:
+        """The rules decided by."""
+        return self._playbook
+
     def decide(self, asked: DecideRequest) -> dict[str, Any]:
         """Return the decision for a customer and how it came about; keep it if asked to commit.
 

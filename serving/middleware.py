@@ -54,9 +54,14 @@ class Limit:
             )
             return await refusal(scope, receive, send)
         check = self._checks.get(scope["path"].rstrip("/"))
-        wrong = check(bytes(body)) if check and scope["method"] == "POST" else None
-        if wrong is not None:
-            return await answer(422, wrong)(scope, receive, send)
+        if check is not None and scope["method"] == "POST":
+            kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+            if b"json" not in kind:
+                return await answer(415, "send JSON, and say so: Content-Type: application/json")(
+                    scope, receive, send
+                )
+            if (wrong := check(bytes(body))) is not None:
+                return await answer(422, wrong)(scope, receive, send)
         whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def replayed() -> Message:

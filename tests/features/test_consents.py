@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from features.profile import CONSENT_CHANNELS, CONSENT_PURPOSES, consents
-from tests.features.worlds import MICROSECOND, at, line, link, tables_of, warehouse_of
+from tests.features.worlds import MICROSECOND, at, contact, line, link, tables_of, warehouse_of
 
 AS_OF = "2024-06-01"
 AN_ORDER = line("somebody", "2024-01-01")
@@ -21,6 +21,11 @@ def word(customer_id, when, status=YES, **more):
         "status": status,
     }
     return "consents", values | more
+
+
+def stop(when, **more):
+    """A message of 1 February by which she unsubscribed."""
+    return contact("ann", "2024-02-01", channel="sms", unsubscribed_at=at(when), **more)
 
 
 def same_person(customer_id, **more):
@@ -121,6 +126,15 @@ CASES = [
         [word("ann", "2024-03-01"), word("7", "2024-03-02", NO, source="till"), same_person("7", superseded_at=at(AS_OF))],
         {"ann": YES, "till:7": NO},
     ),
+    ("unsubscribed by a message", [stop(EARLIER)], {"ann": NO}),
+    ("unsubscribed at the instant is the future", [word("ann", "2024-03-01"), stop(AS_OF)], {"ann": YES}),
+    ("unsubscribed, which became known later", [word("ann", "2024-03-01"), stop(EARLIER, known_at=LATER)], {"ann": YES}),
+    ("unsubscribed, and subscribed again", [stop("2024-03-01"), word("ann", "2024-03-02")], {"ann": YES}),
+    ("unsubscribed after a word", [word("ann", "2024-03-01"), stop("2024-03-02")], {"ann": NO}),
+    ("unsubscribed at once with a word: the refusal", [word("ann", "2024-03-01"), stop("2024-03-01")], {"ann": NO}),
+    ("a message that nobody unsubscribed by", [contact("ann", "2024-02-01", channel="sms")], {}),
+    ("unsubscribed by a message to another of one person", [word("ann", "2024-03-01"), same_person("7"),
+     contact("7", "2024-02-01", channel="sms", unsubscribed_at=at("2024-03-02"), source="till")], {"ann": NO}),
     (
         "one id in two sources is two people",
         [word("ann", "2024-03-01"), word("ann", "2024-03-02", NO, source="till")],

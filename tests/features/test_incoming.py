@@ -363,7 +363,7 @@ def with_zones_known(rows, facts):
     }
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(facts=reports())
 def test_reported_facts_make_what_the_warehouse_makes_of_them(facts, tmp_path_factory):
     expected = computed(ingested(tmp_path_factory.mktemp("world"), facts))
@@ -371,7 +371,7 @@ def test_reported_facts_make_what_the_warehouse_makes_of_them(facts, tmp_path_fa
     assert bits_of(found) == bits_of(expected)
 
 
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(facts=reports(), share=st.integers(0, 40))
 def test_a_fact_in_the_history_counts_once(facts, share, tmp_path_factory):
     """The night's load took in the first of the facts; the store still holds all of them."""
