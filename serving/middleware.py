@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import RIGHTS, Access
@@ -34,40 +35,48 @@ class Limit:
         self._app, self._checks = app, checks or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, and pass it on if it is short enough."""
+        """Read the body, and pass it on if nothing is wrong with it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        body, seen, more = bytearray(), 0, True
-        while more and seen <= _MOST_READ:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part = message.get("body", b"")
-            seen, more = seen + len(part), message.get("more_body", False)
-            if seen <= MOST_BYTES:
-                body += part
-        if seen > MOST_BYTES:
-            refusal = answer(
-                413,
-                f"the body is longer than {MOST_BYTES:,} bytes: send it in parts",
-                {"Connection": "close"},
-            )
+        body = await _read(receive)
+        if body is None:  # the caller has gone
+            return None
+        refusal = self._refusal(scope, body)
+        if refusal is not None:
             return await refusal(scope, receive, send)
-        check = self._checks.get(scope["path"].rstrip("/"))
-        if check is not None and scope["method"] == "POST":
-            kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-            if b"json" not in kind:
-                return await answer(415, "send JSON, and say so: Content-Type: application/json")(
-                    scope, receive, send
-                )
-            if (wrong := check(bytes(body))) is not None:
-                return await answer(422, wrong)(scope, receive, send)
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replayed() -> Message:
             return whole.pop() if whole else await receive()
 
         return await self._app(scope, replayed, send)
+
+    def _refusal(self, scope: Scope, body: bytes) -> JSONResponse | None:
+        if len(body) > MOST_BYTES:
+            detail = f"the body is longer than {MOST_BYTES:,} bytes: send it in parts"
+            return answer(413, detail, {"Connection": "close"})
+        check = self._checks.get(scope["path"].rstrip("/"))
+        if check is None or scope["method"] != "POST":
+            return None
+        kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+        if b"json" not in kind:
+            return answer(415, "send JSON, and say so: Content-Type: application/json")
+        wrong = check(body)
+        return None if wrong is None else answer(422, wrong)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body, of one that is too long a part that is too long as well; None when the caller has gone."""
+    body, seen, more = bytearray(), 0, True
+    while more and seen <= _MOST_READ:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        seen, more = seen + len(part), message.get("more_body", False)
+        if len(body) <= MOST_BYTES:
+            body += part[: MOST_BYTES + 1 - len(body)]
+    return bytes(body)
 
 
 class Guard:
