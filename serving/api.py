@@ -331,6 +331,8 @@ def _wrong(kind: FactKind, content: dict[str, Any], now: datetime, currency: str
                 "facts are reported once they have happened"
             )
     if "lines" in content:
+        if content["kind"] == "return" and content.get("original_order_id") in (None, content["order_id"]):
+            return "a return has an order_id of its own, and names the sale that it brings back in original_order_id"
         content.setdefault("currency", currency)
         if content["currency"] != currency:
             return f"currency {content['currency']} is not the warehouse's {currency}"

@@ -69,7 +69,7 @@ def publish(
         settings.warehouse_id, settings.currency, settings.timezone, at, model, model_version, LAYOUT,
         current_contract().digest,
     )  # fmt: skip
-    with store.writing() as session:
+    with store.writing("publish") as session:
         generation = session.begin_generation(publication)
     people = profiles(warehouse, as_of)
     written = 0
@@ -88,7 +88,7 @@ def publish(
             ("attributes", _attributes(connection, as_of)),
         ):
             _write(store, generation, table, found)
-        with store.writing() as session:
+        with store.writing("publish") as session:  # one at a time
             keys = session.open_keys()
             # what lies ahead of the as-of is in the warehouse at most, and not in the copy
             closed = held(connection, [key for key, happened in keys if happened < at], as_of)

@@ -73,16 +73,17 @@ def situation(
 
 
 def _profile(profile: pd.DataFrame, as_of: pd.Timestamp, timezone: str) -> pd.DataFrame:
-    born = pd.to_datetime(profile["birth_date"])
-    registered = pd.to_datetime(profile["registered_at"])
-    had_birthday = (born.dt.month < as_of.month) | (
-        (born.dt.month == as_of.month) & (born.dt.day <= as_of.day)
-    )
-    # born on 29 February: a year older on 28 February of a common year
-    last_of_february = as_of.month == 2 and as_of.day == 28 and not as_of.is_leap_year
-    leapling = (born.dt.month == 2) & (born.dt.day == 29) & last_of_february
+    born = pd.to_datetime(profile["birth_date"], format="ISO8601")
+    registered = pd.to_datetime(profile["registered_at"], format="ISO8601")
     zones = profile[["timezone", "store_timezone"]].astype("str")  # a frame without people has no types
     zone = zones["timezone"].fillna(zones["store_timezone"]).fillna(timezone)
+    today = _local(zone, as_of)
+    had_birthday = (born.dt.month < today.dt.month) | (
+        (born.dt.month == today.dt.month) & (born.dt.day <= today.dt.day)
+    )
+    # born on 29 February: a year older on 28 February of a common year
+    last_of_february = (today.dt.month == 2) & (today.dt.day == 28) & ~today.dt.is_leap_year
+    leapling = (born.dt.month == 2) & (born.dt.day == 29) & last_of_february
     words = [
         name for name in PROFILE_COLUMNS if not name.endswith(("timezone", "birth_date", "registered_at"))
     ]
@@ -92,12 +93,18 @@ def _profile(profile: pd.DataFrame, as_of: pd.Timestamp, timezone: str) -> pd.Da
         .assign(
             birth_date=born.astype("datetime64[us]"),
             registered_at=registered.astype("datetime64[us]"),
-            age_years=as_of.year - born.dt.year - (~(had_birthday | leapling)).astype(np.int64),
+            age_years=today.dt.year - born.dt.year - (~(had_birthday | leapling)).astype(np.int64),
             days_since_registration=(as_of - registered) / timedelta(days=1),
             timezone=zone,
             as_of=as_of,
         )
     )
+
+
+def _local(zone: pd.Series, as_of: pd.Timestamp) -> pd.Series:
+    """Return the wall clock in each customer's zone."""
+    clocks = {name: as_of.tz_localize("UTC").tz_convert(name).tz_localize(None) for name in zone.unique()}
+    return zone.map(clocks).astype("datetime64[us]")
 
 
 def _consents(words: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:

@@ -147,6 +147,7 @@ def _sqlite(path: Path, *, create: bool) -> sa.Engine:
     if create:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         except OSError as problem:
             raise StoreUnavailable(
                 f"no store can be made at {path}: {problem.strerror} ({problem.filename})"
@@ -155,7 +156,7 @@ def _sqlite(path: Path, *, create: bool) -> sa.Engine:
         raise StoreUnavailable(
             f"there is no store at {path}: make one with `patron publish --store sqlite:///{path}`"
         )
-    uri = f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
+    uri = f"{path.as_uri()}?mode=rw"  # a file that goes away is not made again
 
     def connect() -> sqlite3.Connection:
         # SQLAlchemy begins and ends transactions itself

@@ -56,7 +56,7 @@ def test_what_each_role_may():
         (None, "PATRON_API_KEYS is not set"), ("", "is not set"), (" , ,", "is not set"),
         ("s3cretvalue", "key 1 has no known role; roles are admin, crm"), ("crm:longenough,boss:s3cretvalue", "key 2 has no known role"),
         ("CRM:s3cretvalue", "no known role"), ("crm :s3cretvalue", "no known role"), (":s3cretvalue", "no known role"),
-        ("crm:", r"secret of key 1 \(crm\)"), ("crm:s3cret7", "8 or more"), ("crm:s3cret valu", "without spaces"),
+        ("crm:", r"secret of key 1 \(crm\)"), ("crm:s3cret7", "8 or more"), ("crm:s3cret val", "without spaces"),
         ("crm:s3cret\u00e9\u00e9", "ASCII"), ("crm:s3cret\tvalue", "printable"), (",admin:s3cret7", r"key 2 \(admin\)"),
         ("crm:s3cretvalue,admin:s3cretvalue", r"key 2 \(admin\) has the secret of another key"),
     ],

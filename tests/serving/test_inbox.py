@@ -37,7 +37,7 @@ def held(warehouse, table, key):
 def report_all(live):
     at = now_us() - HOUR_US
     facts = {
-        "orders": [an_order("ann", at, order_id="new-1"), an_order("bob", at, order_id="new-2", kind="return"),
+        "orders": [an_order("ann", at, order_id="new-1"), an_order("bob", at, order_id="new-2", kind="return", original_order_id="o0"),
                    an_order(None, at, order_id="new-3")],
         "events": [an_event("ann", at, event_id="new-1", duration_s=12.5, product_id="p0001")],
         "tickets": [{"ticket_id": "new-1", "customer_id": "ann", "opened_at": iso(at), "kind": "complaint", "csat": 2,

@@ -92,12 +92,19 @@ def test_who_has_no_profile_has_a_row_of_blanks():
 def test_the_types_do_not_depend_on_who_is_known():
     full = seen(
         people=people_of(
-            ann=dict.fromkeys(PROFILE_COLUMNS, "x") | {"birth_date": pd.Timestamp("1990-01-01").date(), "registered_at": at("2020-01-01")}
+            ann=dict.fromkeys(PROFILE_COLUMNS, "UTC") | {"birth_date": pd.Timestamp("1990-01-01").date(), "registered_at": at("2020-01-01")}
         ),
         words=[("ann", "sms", "marketing", "SUBSCRIBED", at("2026-01-01"))],
         reserved=[("ann", "sms", at("2026-11-24").value // 1000)],
     )  # fmt: skip
     assert seen().dtypes.to_dict() == full.dtypes.to_dict()
+
+
+def test_a_birthday_begins_in_the_customers_zone():
+    born = {"birth_date": "2000-03-01"}
+    people = people_of(ann=born | {"timezone": "Asia/Shanghai"}, bob=born | {"timezone": "UTC"})
+    table = seen(people=people, as_of="2026-02-28T20:00")
+    assert table["age_years"].tolist()[:2] == [26, 25]
 
 
 def test_consents_stand_side_by_side():
