@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 import bentoml
+from prometheus_client import Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from serving.access import Access
@@ -20,7 +21,7 @@ from serving.store import Store
 __all__ = ["Patron"]
 
 app = create_app()
-_SECONDS = bentoml.metrics.Histogram(
+_SECONDS = Histogram(
     name="patron_request_seconds",
     documentation="Requests under /v1 by route, method and status",
     labelnames=["route", "method", "status"],
@@ -36,7 +37,12 @@ app.add_middleware(Timed, observe=_observe)
 
 
 def _metrics(_: Request) -> Response:
-    return Response(bentoml.metrics.generate_latest(), media_type="text/plain; version=0.0.4")
+    return Response(generate_latest(), media_type="text/plain; version=0.0.4")
+
+
+def _index(_: Request) -> Response:
+    """In place of BentoML's page, which loads a tracker."""
+    return JSONResponse({"service": "patron", "description": "/v1/openapi.json"})
 
 
 def _access() -> Access:
@@ -53,7 +59,7 @@ def _access() -> Access:
     # BentoML's own metrics name every path, and a path may name a customer
     metrics={"enabled": False},
 )
-@bentoml.asgi_app(Starlette(routes=[Route("/metrics", _metrics)]), path="/")
+@bentoml.asgi_app(Starlette(routes=[Route("/", _index), Route("/metrics", _metrics)]), path="/")
 @bentoml.asgi_app(app, path="/v1")
 class Patron:
     """Scores, decisions and customer views from the store that ``PATRON_STORE`` names."""

@@ -109,7 +109,7 @@ def test_help_names_every_command_in_one_line_and_is_what_make_does_by_default()
     ]
     assert shown[0] == shown[1]
     described = dict(re.findall(r"^make (\w+) +(\S.*)$", shown[0], flags=re.MULTILINE))
-    assert described.keys() == {"help", "demo", "test", "lint", "serve", "bench", "lock"}
+    assert described.keys() == {"help", "demo", "test", "lint", "serve", "mlflow", "bench", "lock"}
 
 
 def test_every_folder_at_the_top_is_one_of_the_fixed_ones(kept_files):

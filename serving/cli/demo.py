@@ -19,6 +19,7 @@ from serving.cli.pictures import plot_segments
 from serving.cli.server import Server, served
 from serving.lists import WeeklyList, weekly, write
 from serving.publish import publish
+from serving.settings import port
 from serving.store import Store
 from training.registry import Registry
 from training.workflow import Training, train_and_register
@@ -139,7 +140,7 @@ def _summary(console: Console, found: _Found, out: Path) -> None:
     active -= manifest.left_out.get("outside_population", 0)
     console.print(
         f"\nWeek {manifest.week}: of {active:,} customers who bought in the last year, {len(rows):,} are on the list: more "
-        f"likely than not to place no order in the next {manifest.horizon_days} days. They spent "
+        f"likely than not to place no order in the next {manifest.horizon_days} days, and not held out for measurement. They spent "
         f"{rows['spend_365d'].sum():,.0f} {manifest.currency} in that year; {manifest.value_at_risk:,.0f} of it is at risk."
     )
     if training.comparison is not None:
@@ -167,24 +168,31 @@ def _summary(console: Console, found: _Found, out: Path) -> None:
         "probabilities true?), lift.png (how many churners does a short list reach?), survival.png (when will they come "
         "back?), segments.png."
     )
-    _try_next(console, found.story)
+    _try_next(console, found)
 
 
 def _tell(console: Console, story: dict[str, Any]) -> None:
-    before, after, decision = story["before"], story["after"], story["decision"]
+    before, after, decision = story["before"], story["after"], story["decision_before"]
+    chosen = (
+        f"{decision['offer_id']} by {decision['channel']}" if decision["offer_id"] else "to contact nobody"
+    )
     console.print(
-        f"Fresh scores over HTTP: customer {story['customer_id']} was {before['churn_probability']:.1%} likely to stay away; "
-        f"an order was reported, and the next answer said {after['churn_probability']:.1%}, next order about "
-        f"{str(after['expected_date_of_next_order'])[:10]}. The rules chose: {decision['offer_id'] or 'to contact nobody'}"
-        f"{' by ' + decision['channel'] if decision['channel'] else ''} - {decision['why'][0] if decision['why'] else ''}"
+        f"Fresh scores over HTTP: customer {story['customer_id']} was {before['churn_probability']:.1%} likely to stay away, "
+        f"and the rules chose {chosen} ({decision['why'][0]}). Then an order was reported, and the next answer said "
+        f"{after['churn_probability']:.1%}, next order about {str(after['expected_date_of_next_order'])[:10]}; the rules now "
+        f"choose {story['decision']['offer_id'] or 'to contact nobody'}."
     )
 
 
-def _try_next(console: Console, story: dict[str, Any]) -> None:
-    who, order = story["customer_id"], {**story["order"], "order_id": "demo-2"}
-    send = "curl -s -H 'Authorization: Bearer demo-secret' -H 'Content-Type: application/json' localhost:3000"
+def _try_next(console: Console, found: _Found) -> None:
+    """Print lines that work once `make serve` runs, about somebody on the list with an offer, if there is one."""
+    rows = found.weekly_list.rows
+    offered = rows.loc[rows["offer_id"].notna(), "customer_id"]
+    who = str(offered.iloc[0]) if len(offered) else found.story["customer_id"]
+    order = {**found.story["order"], "order_id": "demo-2", "customer_id": who}
+    send = f"curl -s -H 'Authorization: Bearer demo-secret' localhost:{port()}/v1"
     console.print("Try next: `make serve` in one terminal, and in another:")
-    console.print(f"  {send}/v1/score -d '{json.dumps({'customer_ids': [who]})}'")
-    console.print(f"  {send}/v1/orders -d '{json.dumps({'orders': [order]})}'")
-    console.print(f"  {send}/v1/decide -d '{json.dumps({'customer_id': who})}'")
-    console.print(f"  curl -s -H 'Authorization: Bearer demo-secret' localhost:3000/v1/customers/{who}")
+    console.print(f"  {send}/score -d '{json.dumps({'customer_ids': [who]})}'")
+    console.print(f"  {send}/decide -d '{json.dumps({'customer_id': who})}'")
+    console.print(f"  {send}/orders -d '{json.dumps({'orders': [order]})}'")
+    console.print(f"  {send}/customers/{who}")

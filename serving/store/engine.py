@@ -130,7 +130,9 @@ def _engine(url: str, *, create: bool) -> tuple[str, sa.Engine]:
         ) from None
     if parsed.drivername == "postgresql+psycopg":
         return parsed.set(query={}).render_as_string(hide_password=True), sa.create_engine(
-            parsed, pool_pre_ping=True, connect_args={"connect_timeout": _BUSY_WAIT_S}
+            parsed,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _BUSY_WAIT_S, "client_encoding": "utf8"},
         )
     if (
         parsed.drivername not in ("sqlite", "sqlite+pysqlite")

@@ -63,7 +63,7 @@ def test_the_summary_agrees_with_the_files(twice):
     assert manifest["customers_known"] == CUSTOMERS
     assert (
         f"Week {manifest['week']}: of {active:,} customers who bought in the last year, {len(rows):,} are on the list: more "
-        f"likely than not to place no order in the next 90 days. They spent {rows['spend_365d'].sum():,.0f} CNY in that "
+        f"likely than not to place no order in the next 90 days, and not held out for measurement. They spent {rows['spend_365d'].sum():,.0f} CNY in that "
         f"year; {manifest['value_at_risk']:,.0f} of it is at risk."
     ) in said.stdout
     assert "The first five to look after:" in said.stdout

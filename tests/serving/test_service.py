@@ -106,6 +106,7 @@ def test_from_an_order_posted_to_a_score_that_counts_it(served, shop):
 @pytest.mark.slow
 def test_bentos_own_endpoints(served, shop):
     assert ask(served, "/livez")[0] == 200
+    assert ask(served, "/") == (200, {"service": "patron", "description": "/v1/openapi.json"})
     ask(served, "/v1/customers/somebody-secret")
     status, text = ask(served, "/metrics")
     assert status == 200
