@@ -79,10 +79,10 @@ def prepare(folder, customers):
 
 
 def commands(folder, port):
-    python, env = (
-        sys.executable,
-        {**os.environ, "BENTOML_HOME": str(folder / "bentoml"), "OMP_NUM_THREADS": "1"},
-    )
+    # mlflow looks for uvicorn on the path
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    own = {"PATH": path, "BENTOML_HOME": str(folder / "bentoml"), "OMP_NUM_THREADS": "1"}
+    python, env = sys.executable, {**os.environ, **own}
     bento = [python, "-m", "bentoml", "serve"]
     return {
         "Patron": (
