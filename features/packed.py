@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from features.streams import Rows
 
-__all__ = ["LAYOUT", "SCHEMAS", "empty", "joined", "pack", "unpack"]
+__all__ = ["LAYOUT", "SCHEMAS", "empty", "pack", "unpack"]
 
 _TIMES = (("time", pa.int64()), ("usable_from", pa.int64()), ("usable_to", pa.int64()))
 
@@ -82,11 +82,6 @@ def unpack(histories: Sequence[tuple[str, bytes]]) -> Rows:
 def empty() -> Rows:
     """Return streams without rows."""
     return {name: schema.empty_table() for name, schema in SCHEMAS.items()}
-
-
-def joined(first: Rows, second: Rows) -> Rows:
-    """Return the rows of both."""
-    return {name: pa.concat_tables([first[name], second[name]]) for name in SCHEMAS}
 
 
 def _sorted(table: pa.Table, schema: pa.Schema) -> pa.Table:

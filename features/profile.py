@@ -5,7 +5,7 @@ import pandas as pd
 from features.tables import TABLES
 from features.warehouse import Warehouse
 
-__all__ = ["CONSENT_CHANNELS", "CONSENT_PURPOSES", "PROFILE_COLUMNS", "consents", "profiles"]
+__all__ = ["CONSENT_CHANNELS", "CONSENT_PURPOSES", "PROFILE_COLUMNS", "consents", "profiles", "usable_at"]
 
 PROFILE_COLUMNS = (
     "display_name",
@@ -42,12 +42,12 @@ def profiles(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     )
     with warehouse.connect() as connection:
         frame: pd.DataFrame = connection.sql(f"""
-            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {_usable(at)}),
-            stores_at AS (SELECT source, store_id, timezone FROM stores WHERE {_usable(at)}),
+            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {usable_at(as_of)}),
+            stores_at AS (SELECT source, store_id, timezone FROM stores WHERE {usable_at(as_of)}),
             people AS (
                 SELECT c.* EXCLUDE (customer_id), c.customer_id AS own_id, s.timezone AS store_timezone,
                        {_ONE_ID} AS customer_id
-                FROM (SELECT * FROM customers WHERE {_usable(at)}
+                FROM (SELECT * FROM customers WHERE {usable_at(as_of)}
                       AND (registered_at IS NULL OR registered_at < {at})) c
                 LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id
                 LEFT JOIN stores_at s ON s.source = c.source AND s.store_id = c.home_store_id)
@@ -69,13 +69,13 @@ def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     at = f"TIMESTAMP '{as_of}'"
     with warehouse.connect() as connection:
         frame: pd.DataFrame = connection.sql(f"""
-            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {_usable(at)}),
+            WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {usable_at(as_of)}),
             words AS (
                 SELECT {_ONE_ID} AS customer_id, c.channel, c.purpose, c.status, c."at"
                 FROM (SELECT source, customer_id, channel, purpose, status, "at" FROM consents
-                      WHERE {_usable(at)} AND "at" < {at}
+                      WHERE {usable_at(as_of)} AND "at" < {at}
                       UNION ALL SELECT source, customer_id, channel, 'marketing', 'UNSUBSCRIBED', unsubscribed_at
-                      FROM contacts WHERE {_usable(at)} AND sent_at < {at} AND unsubscribed_at < {at}) c
+                      FROM contacts WHERE {usable_at(as_of)} AND sent_at < {at} AND unsubscribed_at < {at}) c
                 LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id)
             SELECT customer_id, channel, purpose, arg_max(status, ("at", status <> 'SUBSCRIBED', status)) AS status,
                    max("at") AS "at"
@@ -89,5 +89,7 @@ _ONE_ID = """coalesce(l.one_id, CASE WHEN c.source = 'main' THEN c.customer_id
                                      ELSE c.source || ':' || c.customer_id END)"""
 
 
-def _usable(at: str) -> str:
+def usable_at(as_of: pd.Timestamp) -> str:
+    """Return the SQL condition that a row version was what the business knew at this instant."""
+    at = f"TIMESTAMP '{as_of}'"
     return f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"

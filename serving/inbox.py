@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from features.incoming import instant_of
 from features.load import Arrival, LoadReport
+from features.profile import usable_at
 from features.warehouse import Warehouse
 from serving.store import OpenFact, Store
 
@@ -43,11 +44,10 @@ def held(
     types = {"seq": pa.int64(), "table_name": pa.string(), "source": pa.string(), "key": pa.string()}
     inbox = [pa.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
     connection.register("inbox", pa.table(inbox, names=list(types)))
-    at = f"TIMESTAMP '{as_of}'"
     queries = " UNION ALL ".join(
         f"""SELECT DISTINCT i.seq FROM inbox i
             JOIN (SELECT source, {key} AS key FROM {table}
-                  WHERE known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})) f
+                  WHERE {usable_at(as_of)}) f
             ON i.source = f.source AND i.key = f.key WHERE i.table_name = '{table}'"""
         for table, key in _KEYS.items()
     )

@@ -26,7 +26,7 @@ from features.kernel import compute
 from features.packed import LAYOUT, unpack
 from features.streams import Rows
 from features.vocabulary import Feature
-from serving.api import Rejected, Reported, read_facts
+from serving.api import FactKind, Rejected, Reported, read_facts
 from serving.score import SCORE_COLUMNS, score_columns
 from serving.store import Incoming, Known, OpenFact, Publication, Session, Store
 from training.predict import Models, load_models
@@ -80,9 +80,8 @@ class Live:
         with store.reading() as session:
             self._served = _serve(session)
             self._models = _models(session.bundle())
-        self._version = (
-            self._served.publication.model_version
-        )  # of what is loaded, whatever is published later
+        # of what is loaded, whatever is published later
+        self._version = self._served.publication.model_version
         trained = pd.Timestamp(self._models.churn.card.as_of)
         if trained.value // 1_000 > now_us():
             raise ModelError(
@@ -143,7 +142,7 @@ class Live:
         ]
         return self._score_rows(self._computed({}, facts, at, FEATURES), list(given), at)
 
-    def report(self, kind: Any, items: Sequence[Any]) -> tuple[Reported, bool]:
+    def report(self, kind: FactKind, items: Sequence[Any]) -> tuple[Reported, bool]:
         """Take facts in, the good ones in one transaction; and tell whether all that failed are conflicts."""
         received = now_us()
         good, rejected = read_facts(kind, items, instant_of(received), self.publication.currency)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features.contract import current_contract
 from features.packed import LAYOUT, pack
-from features.profile import PROFILE_COLUMNS, consents, profiles
+from features.profile import PROFILE_COLUMNS, consents, profiles, usable_at
 from features.streams import partitions, read
 from features.warehouse import Warehouse
 from serving.inbox import held
@@ -147,14 +147,9 @@ def _records(words: pd.DataFrame) -> Iterator[dict[str, Any]]:
     yield from ({str(name): value for name, value in row.items()} for row in words.to_dict("records"))
 
 
-def _usable(as_of: pd.Timestamp) -> str:
-    at = f"TIMESTAMP '{as_of}'"
-    return f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
-
-
 def _links(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> Iterator[dict[str, Any]]:
     found = connection.sql(
-        f"SELECT source, customer_id AS own_id, one_id AS customer_id FROM links WHERE {_usable(as_of)}"
+        f"SELECT source, customer_id AS own_id, one_id AS customer_id FROM links WHERE {usable_at(as_of)}"
     )
     yield from found.to_arrow_table().to_pylist()
 
@@ -162,8 +157,8 @@ def _links(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> Iterat
 def _attributes(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> Iterator[dict[str, Any]]:
     found = connection.sql(f"""
         SELECT 'category' AS kind, source || '|' || product_id AS key, category_1 AS value FROM products
-        WHERE category_1 IS NOT NULL AND {_usable(as_of)}
+        WHERE category_1 IS NOT NULL AND {usable_at(as_of)}
         UNION ALL SELECT 'zone', source || '|' || store_id, timezone FROM stores
-        WHERE timezone IS NOT NULL AND {_usable(as_of)}
+        WHERE timezone IS NOT NULL AND {usable_at(as_of)}
     """)
     yield from found.to_arrow_table().to_pylist()

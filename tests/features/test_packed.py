@@ -7,7 +7,7 @@ import pytest
 from features.catalogue import FACTS, FEATURES
 from features.ingest import ingest_tables
 from features.kernel import compute
-from features.packed import LAYOUT, SCHEMAS, empty, joined, pack, unpack
+from features.packed import LAYOUT, SCHEMAS, empty, pack, unpack
 from features.sources.simulate import simulate, write
 from features.streams import read
 from features.warehouse import Warehouse
@@ -75,13 +75,6 @@ def test_nobody():
     assert as_sets(unpack([])) == as_sets(empty()) == {name: [] for name in SCHEMAS}
     assert list(pack(empty())) == []
     assert all(table.schema == SCHEMAS[name] for name, table in unpack([]).items())
-
-
-def test_joined_rows_are_those_of_both():
-    rows = rows_of(*SOME)
-    packed = list(pack(rows))
-    both = joined(unpack(packed[:2]), unpack(packed[2:]))
-    assert as_sets(both) == as_sets(rows)
 
 
 def test_small_and_none_the_larger_for_the_neighbours():
