@@ -75,6 +75,19 @@ def test_a_refusal_counts_at_once_and_after_the_way_back_too(shop, fresh, tmp_pa
     assert live.score([who])[0]["historic_clv"] == 90.0
 
 
+def test_an_order_of_a_clock_ahead_counts_before_and_after_the_way_back(shop, fresh, tmp_path):
+    live, _ = fresh
+    said(live, "orders", an_order("ahead", now_us() + 4 * MINUTE_US))
+    own = Warehouse(tmp_path / "own.duckdb")
+    ingest_tables(own, shop.tables)
+    with own.connect(write=True) as connection:
+        connection.execute("UPDATE warehouse SET warehouse_id = ?", [live.publication.warehouse_id])
+    flow_back(own, live.store, pd.Timestamp.now("UTC").tz_localize(None).to_pydatetime())
+    now = pd.Timestamp(now_us(), unit="us").as_unit("us")
+    publish(own, live.store, shop.registered.models, now, model="m", model_version="2")
+    assert live.score(["ahead"])[0]["historic_clv"] == 90.0
+
+
 def test_a_refusal_at_the_instant_of_a_consent_wins(fresh):
     live, deciding = fresh
     who, at = newcomer(live), now_us()
