@@ -1,6 +1,6 @@
 # `make demo` and `make test` are complete on a fresh machine with Python >= 3.11: they set up .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve mlflow bench lock venv
+.PHONY: help demo test lint serve mlflow bench catalogue lock venv
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -55,6 +55,10 @@ mlflow: $(STAMP) ## look at runs and registered models in MLflow
 bench: $(STAMP) ## measure the feature engine and the service against their peers
 	$(BIN)/python experiments/feature_engine/run.py
 	$(BIN)/python experiments/service/run.py
+
+# After a change of a feature group: the page that people read.
+catalogue: $(STAMP)
+	$(BIN)/python -m features.page
 
 # The oldest supported Python makes the lock: what installs there installs on newer ones.
 lock: ## write requirements.lock anew with today's releases (needs Python 3.11)

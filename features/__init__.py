@@ -1,7 +1,9 @@
 """What is known about a customer at an instant: tables, warehouse, point-in-time features."""
 
-from features.build import POPULATIONS, build, instant
+from features.build import POPULATIONS, build, build_file, instant
+from features.catalogue import catalogue
 from features.ingest import ingest_source, ingest_tables
+from features.kernel import compute_one
 from features.load import Arrival, LoadReport
 from features.warehouse import Settings, Warehouse
 
@@ -12,6 +14,9 @@ __all__ = [
     "Settings",
     "Warehouse",
     "build",
+    "build_file",
+    "catalogue",
+    "compute_one",
     "ingest_source",
     "ingest_tables",
     "instant",

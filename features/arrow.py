@@ -6,44 +6,47 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.streams import FOREVER
-from features.windows import MISSING
 
-__all__ = ["codes", "equals", "ints", "ranks", "with_column"]
+__all__ = ["MISSING", "codes", "ints", "whole"]
 
 Ints = NDArray[np.int64]
 
-
-def ints(table: pa.Table, name: str) -> Ints:
-    """Return a column as int64; nulls become ``FOREVER`` (a time that never came)."""
-    column = table[name]
-    if column.null_count:
-        column = pc.fill_null(column, FOREVER)
-    return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
+MISSING = -1
+"""Code of a word that is not there (a line without category)."""
 
 
-def codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """Return strings as dense codes in no particular order, ``MISSING`` for null, and what the codes stand for."""
+def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one piece."""
+    if isinstance(column, pa.Array):
+        return column
     # as one piece: chunk by chunk, each would carry the dictionary so far
-    encoded = pa.concat_arrays(
-        [pa.array([], pa.string()), *column.cast(pa.string()).chunks]
-    ).dictionary_encode()
-    codes = encoded.indices if encoded.null_count == 0 else pc.fill_null(encoded.indices, MISSING)
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.array([], column.type), *column.chunks])
 
 
-def ranks(column: pa.ChunkedArray) -> Ints:
-    """Return strings as their ranks in the alphabet."""
-    code, words = codes(column)
-    rank = np.empty(len(words), dtype=np.int64)
-    rank[pc.array_sort_indices(words).to_numpy()] = np.arange(len(words))
-    return rank[code]
+def ints(table: pa.Table | pa.RecordBatch, name: str, which: Ints | None = None) -> Ints:
+    """Return a column, or its values at some positions, as int64; nulls become ``FOREVER`` (a time that never came)."""
+    column = whole(table.column(name))
+    if column.null_count:
+        column = pc.fill_null(column.cast(pa.int64()), FOREVER)
+    values = np.asarray(column.to_numpy(zero_copy_only=False))
+    return (values if which is None else values[which]).astype(np.int64, copy=False)
 
 
-def equals(table: pa.Table, column: str, value: str) -> NDArray[np.bool_]:
-    """Tell where a column of strings has the value."""
-    return np.asarray(pc.fill_null(pc.equal(table[column], value), False).to_numpy(), dtype=np.bool_)
+def codes(column: pa.Array | pa.ChunkedArray, *, ranked: bool = False) -> tuple[Ints, pa.Array]:
+    """Return strings as dense codes, ``MISSING`` for null, and what the codes stand for.
 
-
-def with_column(table: pa.Table, name: str, values: Ints) -> pa.Table:
-    """Return the table with a column replaced."""
-    return table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    Parameters
+    ----------
+    ranked
+        In the order of the alphabet; otherwise in no particular order.
+    """
+    encoded = whole(column).cast(pa.string(), safe=True).dictionary_encode()
+    indices = encoded.indices if encoded.null_count == 0 else pc.fill_null(encoded.indices, MISSING)
+    found, words = indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+    if ranked and len(words) > 1:
+        order = pc.array_sort_indices(words)
+        rank = np.empty(len(words) + 1, dtype=np.int64)
+        rank[order.to_numpy()] = np.arange(len(words))
+        rank[MISSING] = MISSING
+        found, words = rank[found], words.take(order)
+    return found, words

@@ -1,22 +1,31 @@
-"""Warehouse partitions -> kernel -> frame."""
+"""Warehouse partitions -> kernel -> frame, or file."""
 
+import hashlib
+import os
 import re
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURES, select, with_operands
+from features.catalogue import FEATURES, digest, select
 from features.errors import InputError
 from features.kernel import Computed, compute
+from features.plan import Plan
+from features.seasons import base_seasons
 from features.streams import partitions, read
 from features.vocabulary import Feature
 from features.warehouse import Warehouse
 
-__all__ = ["POPULATIONS", "build", "instant", "order_span"]
+__all__ = ["POPULATIONS", "build", "build_file", "instant", "order_span"]
 
 POPULATIONS = ("active-365d", "all")
 
@@ -49,9 +58,10 @@ def build(
     *,
     population: str = "active-365d",
     columns: Sequence[str] | None = None,
+    own: Sequence[Feature] = (),
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Build the features of a population as they were known at each cutoff.
+    """Build the features of a population as they were known at each cutoff, on all cores.
 
     Parameters
     ----------
@@ -60,7 +70,9 @@ def build(
     population
         ``active-365d``: an order in the 365 days before the cutoff; ``all``: every customer with any usable row.
     columns
-        Names of the features wanted, in this order; all by default.
+        Names of the features and facts wanted, in this order; all features by default.
+    own
+        Features beside the catalogue's that ``columns`` may name, such as a playbook's.
     progress
         Called with the number of partitions done and in all.
 
@@ -68,29 +80,130 @@ def build(
     -------
     pandas.DataFrame
         ``customer_id`` (OneID), ``cutoff`` (UTC, naive), then the catalogue's columns; sorted by cutoff and customer.
+        Counts are int64, words strings, everything else float64 with NaN where undefined.
 
     Raises
     ------
     InputError
         Unknown population or feature, no cutoff, or a cutoff before the first order of the warehouse.
     """
-    if population not in POPULATIONS:
-        raise InputError(f"unknown population {population!r}: choose one of {', '.join(POPULATIONS)}")
-    wanted = FEATURES if columns is None else select(columns)
-    needed = with_operands((*wanted, *select(("orders_365d",))))
-    at = _microseconds(cutoffs)
-    settings = warehouse.settings()
+    job = _job(warehouse, cutoffs, population, columns, own)
+    frames = []
     with warehouse.connect() as connection:
-        _refuse_before_first_order(warehouse, at)
         parts = partitions(connection)
-        frames = []
+        seasons = job.seasons(connection)
         for part in range(parts):
-            rows = read(connection, at, part=part, parts=parts)
-            computed = compute(rows, at, needed, timezone=settings.timezone)
-            frames.append(_frame(computed, wanted, population))
+            frames.append(job.frame(connection, part, parts, seasons))
             if progress is not None:
                 progress(part + 1, parts)
+    if len(frames) == 1:
+        return frames[0]
     return pd.concat(frames).sort_values(["cutoff", "customer_id"], ignore_index=True)
+
+
+def build_file(
+    warehouse: Warehouse,
+    cutoffs: Sequence[str | date | datetime | pd.Timestamp],
+    path: Path,
+    *,
+    population: str = "active-365d",
+    columns: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Build features into a Parquet file, holding one partition of the customers in memory at a time.
+
+    Partitions are kept beside the file until it is whole: the same call after an interruption goes on where it was. The
+    arguments are those of ``build``; the rows are too, in the same order.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    InputError
+        As ``build``; or the file cannot be written.
+    """
+    job = _job(warehouse, cutoffs, population, columns, ())
+    with warehouse.connect() as connection:
+        parts = partitions(connection)
+        folder = path.with_name(f"{path.name}.parts-{job.fingerprint(connection, parts)}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise InputError(f"cannot write {path}: {problem.strerror}; choose another --out") from problem
+        seasons = job.seasons(connection)
+        for part in range(parts):
+            done = folder / f"{part}.parquet"
+            if not done.exists():
+                whole = done.with_suffix(".new")
+                job.frame(connection, part, parts, seasons).to_parquet(whole, index=False)
+                whole.replace(done)
+            if progress is not None:
+                progress(part + 1, parts)
+    rows = _merged(folder, path)
+    shutil.rmtree(folder)
+    return rows
+
+
+def _merged(folder: Path, path: Path) -> int:
+    """Write the partitions' rows into one file, sorted; outside of memory where they do not fit."""
+    new = folder / "whole.parquet.new"
+    with duckdb.connect() as connection:
+        connection.execute(f"SET temp_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
+        files = connection.from_parquet(str(folder / "*.parquet"))
+        files.order("cutoff, customer_id").to_parquet(str(new))
+    rows = int(pq.read_metadata(new).num_rows)
+    new.replace(path)
+    return rows
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be built: cutoffs (ascending, microseconds), features, and of whom."""
+
+    cutoffs: NDArray[np.int64]
+    plan: Plan
+    features: tuple[Feature, ...]
+    population: str
+    timezone: str
+
+    def frame(
+        self, connection: duckdb.DuckDBPyConnection, part: int, parts: int, seasons: Mapping[str, NDArray[np.float64]]
+    ) -> pd.DataFrame:
+        """Build the rows of one partition."""
+        rows = read(connection, self.cutoffs, part=part, parts=parts, columns=self.plan.columns)
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        computed = compute(rows, self.cutoffs, self.plan, timezone=self.timezone, given=seasons, threads=threads)
+        return _frame(computed, self.features, self.population)
+
+    def seasons(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, NDArray[np.float64]]:
+        """Return what the kernel is given, if anything wants it."""
+        return base_seasons(connection, self.cutoffs) if self.plan.given else {}
+
+    def fingerprint(self, connection: duckdb.DuckDBPyConnection, parts: int) -> str:
+        """Return what partitions must have in common to belong to one file."""
+        loads = connection.execute("SELECT count(*), max(load_id), max(received_at) FROM loads").fetchall()
+        owner = connection.execute("SELECT warehouse_id FROM warehouse").fetchall()
+        told = (owner, loads, parts, self.cutoffs.tolist(), self.population, digest(self.features))
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
+def _job(
+    warehouse: Warehouse,
+    cutoffs: Sequence[str | date | datetime | pd.Timestamp],
+    population: str,
+    columns: Sequence[str] | None,
+    own: Sequence[Feature],
+) -> _Job:
+    if population not in POPULATIONS:
+        raise InputError(f"unknown population {population!r}: choose one of {', '.join(POPULATIONS)}")
+    wanted = FEATURES if columns is None else select(columns, own)
+    at = _microseconds(cutoffs)
+    _refuse_before_first_order(warehouse, at)
+    plan = Plan.of(dict.fromkeys((*wanted, *select(("orders_365d",)))))
+    return _Job(at, plan, wanted, population, warehouse.settings().timezone)
 
 
 def _microseconds(cutoffs: Sequence[str | date | datetime | pd.Timestamp]) -> NDArray[np.int64]:
@@ -138,14 +251,17 @@ def _refuse_before_first_order(warehouse: Warehouse, cutoffs: NDArray[np.int64])
 
 
 def _frame(computed: Computed, features: Sequence[Feature], population: str) -> pd.DataFrame:
-    """Lay K x C columns out as rows (customer, cutoff), the population's only."""
-    chosen = computed.known if population == "all" else computed.columns["orders_365d"] > 0
-    customer, cutoff = np.nonzero(chosen)
+    """Lay columns out as rows (customer, cutoff), cutoff by cutoff, the population's only."""
+    chosen = (computed.known if population == "all" else computed.columns["orders_365d"] > 0).T
+    cutoff, customer = np.nonzero(chosen)
     data: dict[str, object] = {
         "customer_id": pd.array(computed.customers.take(pa.array(customer)), dtype="str"),
         "cutoff": computed.cutoffs[cutoff].astype("datetime64[us]"),
     }
     for feature in features:
-        values = computed.columns[feature.name][chosen]
-        data[feature.name] = values.astype(np.int64) if feature.is_count else values
+        if feature.is_text:
+            data[feature.name] = pd.array(computed.texts[feature.name].T[chosen], dtype="str")
+        else:
+            values = computed.columns[feature.name].T[chosen]
+            data[feature.name] = values.astype(np.int64) if feature.is_count else values
     return pd.DataFrame(data)

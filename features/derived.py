@@ -1,151 +1,148 @@
-"""The streams that measures look at: orders, returns and ratings are derived from the rows; all are sorted."""
+"""The streams that measures look at: orders, returns and ratings are derived from the rows; all are sorted.
 
-from dataclasses import replace
+Nothing is made before a measure asks for it: a column that no feature looks at costs nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from features.arrow import codes, equals, ints, ranks
-from features.streams import FOREVER, Rows
-from features.windows import DAY_US, Cut, Items, Stream, sorted_by
+from features.arrow import MISSING
+from features.raw import NO_WORDS, Raw
+from features.sales import Sold, local_time
+from features.streams import FOREVER
+from features.windows import DAY_US, Grid, Ints, Stream, sorted_by
 
-__all__ = ["earliest_times", "order_codes", "streams_of"]
+__all__ = ["Streams"]
 
-Ints = NDArray[np.int64]
-
-AMOUNTS = ("net", "gross", "discount", "quantity")
+_EMPTY = np.zeros(0, dtype=np.int64)
 
 
-def streams_of(rows: Rows, cut: Cut, timezone: str) -> dict[str, Stream]:
-    """Return the streams that measures look at; orders, returns and ratings are derived."""
-    lines, tickets, contacts = rows["lines"], rows["tickets"], rows["contacts"]
-    sale = equals(lines, "kind", "sale")
-    sales, orders = _sales_and_orders(lines.filter(pa.array(sale)), cut, timezone)
-    delivered = equals(contacts, "purpose", "marketing") & equals(contacts, "status", "delivered")
-    return {
-        "lines": sales,
-        "orders": orders,
-        "returns": _stream(lines, cut, "net", "order_id", only=~sale),
-        "events": _stream(rows["events"], cut),
-        "tickets": _stream(tickets, cut, "closed_at", "rated_at", "csat"),
-        "ratings": _ratings(tickets, cut),
-        "contacts": _stream(contacts, cut, "opened_at", "clicked_at", only=delivered),
-    }
+@dataclass(frozen=True)
+class Streams:
+    """The streams over some customers' rows, each made when it is first asked for.
 
-
-def _stream(table: pa.Table, cut: Cut, *names: str, only: NDArray[np.bool_] | None = None) -> Stream:
-    """Sort a table's rows, or some of them; the column ``origin`` tells where in the table each was."""
-    customer, time = ints(table, "entity"), ints(table, "time")
-    if only is None:
-        order = sorted_by(customer, time)
-    else:
-        kept = np.flatnonzero(only)
-        order = kept[sorted_by(customer[kept], time[kept])]
-    columns = {name: ints(table, name)[order] for name in names}
-    return Stream(cut, customer[order], time[order], {**columns, "origin": order})
-
-
-def _ratings(tickets: pa.Table, cut: Cut) -> Stream:
-    """Return the ratings with their rank by time and, of those given at one instant, by ticket."""
-    rated = tickets.filter(pc.and_(pc.is_valid(tickets["rated_at"]), pc.is_valid(tickets["csat"])))
-    customer, rated_at = ints(rated, "entity"), ints(rated, "rated_at")
-    time = np.maximum(rated_at, ints(rated, "time"))  # rated before it was opened: usable from its opening
-    rank = np.empty(len(time), dtype=np.int64)
-    rank[np.lexsort((ranks(rated["id"]), rated_at))] = np.arange(len(time))
-    order = sorted_by(customer, time)
-    columns = {"csat": ints(rated, "csat")[order], "rank": rank[order]}
-    return Stream(cut, customer[order], time[order], columns)
-
-
-def _sales_and_orders(sold: pa.Table, cut: Cut, timezone: str) -> tuple[Stream, Stream]:
-    """Group sale lines into orders: an order's time is its earliest line's, its channel and zone its first line's.
-
-    The stream of lines has a row for each order too, since each line counts at its order's time: amounts are summed up
-    over the order, and the lines are its items. So the two share where windows begin and end.
-    """
-    entity, paid_at = ints(sold, "entity"), ints(sold, "time")
-    group = order_codes(entity, ints(sold, "order_id"))
-    earliest = earliest_times(group, paid_at)
-    channel, channels = codes(sold["channel"])
-    first = _first_lines(sold, group, np.flatnonzero(paid_at == earliest[group]), channel)
-    found = np.flatnonzero(earliest < FOREVER)
-    found = found[sorted_by(entity[first[found]], earliest[found])]
-    row = np.empty(len(earliest), dtype=np.int64)
-    row[found] = np.arange(len(found))
-    row, first, at = row[group], first[found], earliest[found]
-    items = Items(row, {name: ints(sold, name) for name in ("product", "category", "net")})
-    amounts = {name: _summed(ints(sold, name), row, len(at)) for name in AMOUNTS}
-    columns = {
-        "value": amounts["net"],
-        "channel": channel[first],
-        "online": np.append(pc.not_equal(channels, "store"), True)[channel[first]].astype(np.int64),
-        "day": _local(at, timezone) // DAY_US,
-        "weekend": _weekend(at, pc.fill_null(sold["zone"].take(pa.array(first)), timezone)),
-    }
-    sales = Stream(cut, entity[first], at, amounts, items)
-    return sales, replace(sales, columns=columns, items=Items(row, {}))
-
-
-def _summed(values: Ints, row: Ints, size: int) -> Ints:
-    total = np.zeros(size, dtype=np.int64)
-    np.add.at(total, row, values)
-    return total
-
-
-def _first_lines(sold: pa.Table, group: Ints, earliest: Ints, channel: Ints) -> Ints:
-    """Return each order's earliest line; of several that differ in channel or zone, the one with the smallest line id.
-
-    Parameters
+    Attributes
     ----------
-    earliest
-        Positions of the lines at their order's time; as a rule all, and all alike.
+    rows
+        Stream name -> rows as they were read.
+    grids
+        Stream name -> its windows.
+    timezone
+        Where neither customer nor store has a zone; days are counted in it.
     """
-    group_of = group[earliest]
-    first = np.zeros(group.max(initial=-1) + 1, dtype=np.int64)
-    first[group_of] = earliest
-    zone, other = codes(sold["zone"])[0], first[group_of]
-    differs = (channel[earliest] != channel[other]) | (zone[earliest] != zone[other])
-    torn = np.zeros(len(first), dtype=np.bool_)
-    torn[group_of[differs]] = True
-    torn_lines = earliest[torn[group_of]]
-    rank = ranks(sold["line_id"].take(pa.array(torn_lines)))
-    torn_lines = torn_lines[np.lexsort((rank, group[torn_lines]))]
-    groups, place = np.unique(group[torn_lines], return_index=True)
-    first[groups] = torn_lines[place]
-    return first
+
+    rows: Mapping[str, Raw]
+    grids: Mapping[str, Grid]
+    customers: int
+    timezone: str
+
+    def make(self, name: str) -> Stream:
+        """Return a stream."""
+        return _MAKERS[name](self)
+
+    @cached_property
+    def sold(self) -> Sold:
+        """Sale lines grouped into orders."""
+        lines = self.rows["lines"]
+        sale = lines.has("kind", "sale")
+        sold = lines if sale.all() else lines.only(np.flatnonzero(sale))
+        return Sold.of(sold, self.grids["orders"], self.customers, self.timezone)
+
+    def sorted(self, name: str, raw: Raw, numbers: tuple[str, ...], words: tuple[str, ...] = (), time: Ints | None = None) -> Stream:
+        """Return rows sorted by customer and time, with columns as they were read."""
+        time = raw.ints("time") if time is None else time
+        order = sorted_by(raw.who, time)
+        return Stream(
+            self.grids[name], self.customers, raw.who[order], time[order],
+            {column: _number(raw, column, order) for column in numbers},
+            {column: _word(raw, column, order) for column in words},
+        )  # fmt: skip
 
 
-def order_codes(entity: Ints, order: Ints) -> Ints:
-    """Return dense codes of the pairs (customer, order); an order seldom has two customers."""
-    owner = np.zeros(order.max(initial=-1) + 1, dtype=np.int64)
-    owner[order] = entity
-    if np.array_equal(owner[order], entity):
-        return order
-    pairs: Ints = np.unique(entity * len(owner) + order, return_inverse=True)[1]
-    return pairs
+def _number(raw: Raw, column: str, order: Ints) -> Callable[[], Ints]:
+    return lambda: raw.ints(column)[order]
 
 
-def earliest_times(group: Ints, time: Ints) -> Ints:
-    """Return the earliest time of each group, ``FOREVER`` for a code without rows."""
-    earliest = np.full(group.max(initial=-1) + 1, FOREVER)
-    np.minimum.at(earliest, group, time)
-    return earliest
+def _word(raw: Raw, column: str, order: Ints) -> Callable[[], tuple[Ints, pa.Array]]:
+    def make() -> tuple[Ints, pa.Array]:
+        found, words = raw.codes(column)
+        return found[order], words
+
+    return make
 
 
-def _local(time: Ints, timezone: str) -> Ints:
-    """Return wall-clock time in the zone, microseconds since 1970 on its own clock."""
-    if timezone == "UTC":
-        return time
-    instants = pa.array(time, pa.timestamp("us", tz=timezone))
-    return np.asarray(pc.local_timestamp(instants).cast(pa.int64()).to_numpy(), dtype=np.int64)
+def _returns(streams: Streams) -> Stream:
+    lines = streams.rows["lines"]
+    back = lines.only(np.flatnonzero(lines.has("kind", "return")))
+    amounts, words = ("net", "gross", "discount", "quantity"), ("order_id", "product", "category")
+    return streams.sorted("returns", back, amounts, words)
 
 
-def _weekend(time: Ints, zones: pa.ChunkedArray) -> Ints:
-    weekend = np.zeros(len(time), dtype=np.int64)
-    for zone in pc.unique(zones).to_pylist():
-        here = pc.equal(zones, zone).to_numpy()
-        # 1970-01-01 was a Thursday: day 2 of the era a Saturday
-        weekend[here] = (_local(time[here], zone) // DAY_US + 5) % 7 < 2
-    return weekend
+def _events(streams: Streams) -> Stream:
+    words = ("kind", "product", "category", "channel", "session")
+    stream = streams.sorted("events", streams.rows["events"], ("duration",), words)
+
+    def day() -> tuple[Ints, pa.Array]:
+        days = local_time(stream.time, streams.timezone) // DAY_US
+        return days - days.min(initial=0), NO_WORDS
+
+    return replace(stream, words={**stream.words, "day": day})
+
+
+def _tickets(streams: Streams) -> Stream:
+    times = ("first_response_at", "closed_at", "rated_at")
+    return streams.sorted("tickets", streams.rows["tickets"], ("csat", *times), ("kind",))
+
+
+def _ratings(streams: Streams) -> Stream:
+    """Return the ratings with their rank by time and, of those given at one instant, by ticket."""
+    tickets = streams.rows["tickets"]
+    rated = tickets.only(np.flatnonzero((tickets.ints("rated_at") < FOREVER) & (tickets.ints("csat") < FOREVER)))
+    rated_at = rated.ints("rated_at")
+    rank = np.empty(len(rated_at), dtype=np.int64)
+    alphabet = rated.ranks("id", np.arange(len(rank)))
+    rank[np.lexsort((alphabet, rated_at))] = np.arange(len(rank))
+    # rated before it was opened: usable from its opening
+    time = np.maximum(rated_at, rated.ints("time"))
+    order = sorted_by(rated.who, time)
+    numbers = {"csat": _number(rated, "csat", order), "rank": lambda: rank[order]}
+    return Stream(streams.grids["ratings"], streams.customers, rated.who[order], time[order], numbers)
+
+
+def _contacts(streams: Streams) -> Stream:
+    contacts = streams.rows["contacts"]
+    chosen = np.flatnonzero(contacts.has("purpose", "marketing") & contacts.has("status", "delivered"))
+    times = ("opened_at", "clicked_at", "rejected_at", "unsubscribed_at")
+    return streams.sorted("contacts", contacts.only(chosen), times, ("channel",))
+
+
+def _deliveries(streams: Streams) -> Stream:
+    return streams.sorted("deliveries", streams.rows["deliveries"], ("delivered_at", "late_at"))
+
+
+def _feedback(streams: Streams) -> Stream:
+    stream = streams.sorted("feedback", streams.rows["feedback"], ("rating",), ("kind",))
+
+    def rated_kind() -> tuple[Ints, pa.Array]:
+        found, words = stream.codes("kind")
+        return np.where(stream.number("rating") < FOREVER, found, MISSING), words
+
+    return replace(stream, words={**stream.words, "rated_kind": rated_kind})
+
+
+_MAKERS: Mapping[str, Callable[[Streams], Stream]] = {
+    "orders": lambda streams: streams.sold.orders,
+    "lines": lambda streams: streams.sold.lines,
+    "returns": _returns,
+    "events": _events,
+    "tickets": _tickets,
+    "ratings": _ratings,
+    "contacts": _contacts,
+    "deliveries": _deliveries,
+    "feedback": _feedback,
+    "cutoffs": lambda streams: Stream(streams.grids["cutoffs"], streams.customers, _EMPTY, _EMPTY),
+}

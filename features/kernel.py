@@ -1,9 +1,11 @@
 """Rows and cutoffs in, feature columns out. Pure NumPy and Arrow, no I/O; the one place where features are computed.
 
-Training at many cutoffs, the weekly batch and one customer online call ``compute`` alike.
+Training at many cutoffs, the weekly batch and one customer online go through ``compute`` and ``compute_one``, which differ
+in how rows are told apart by customer, and in nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +13,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.arrow import codes, equals, ints, with_column
-from features.derived import earliest_times, order_codes, streams_of
+from features.arrow import codes
+from features.derived import Streams
 from features.operations import OPERATIONS
+from features.plan import Plan, whole_catalogue
+from features.raw import Raw
+from features.sales import earliest_times, order_codes
 from features.streams import FOREVER, Rows
-from features.vocabulary import Feature
-from features.windows import Cut, Stream
+from features.vocabulary import TEXTS, Feature, Filter
+from features.windows import Grid, Stream, divided, pieces
 
-__all__ = ["Computed", "compute"]
+__all__ = ["Computed", "compute", "compute_one"]
 
 Ints = NDArray[np.int64]
-Where = tuple[str, tuple[str, ...]] | None
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Given = Mapping[str, Floats]
+Part = Mapping[str, Raw]
+
+_BLOCK_ROWS = 150_000
+"""Rows computed in one go: few enough for the processor's cache, and many enough for a call not to matter."""
+_BLOCK_CELLS = 60_000
+"""Likewise customers x cutoffs."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +51,27 @@ class Computed:
         K x C: has the customer any usable row before the cutoff.
     columns
         Feature name -> K x C, float64, NaN where undefined.
+    texts
+        Likewise the features that are words, None where undefined.
     """
 
     customers: pa.Array
     cutoffs: Ints
-    known: NDArray[np.bool_]
-    columns: Mapping[str, NDArray[np.float64]]
+    known: Bools
+    columns: Mapping[str, Floats]
+    texts: Mapping[str, NDArray[np.object_]]
 
 
-def compute(rows: Rows, cutoffs: Ints, features: Sequence[Feature], *, timezone: str = "UTC") -> Computed:
+def compute(
+    rows: Rows,
+    cutoffs: Ints,
+    plan: Plan,
+    *,
+    timezone: str = "UTC",
+    given: Given | None = None,
+    threads: int = 1,
+    block_rows: int = _BLOCK_ROWS,
+) -> Computed:
     """Compute features of every customer in the rows at every cutoff.
 
     Parameters
@@ -57,6 +82,12 @@ def compute(rows: Rows, cutoffs: Ints, features: Sequence[Feature], *, timezone:
         Microseconds since 1970, UTC, ascending and distinct.
     timezone
         Where neither customer nor store has a zone; days with an order are counted in it.
+    given
+        Features of the cutoff alone that the rows do not tell (``features.context.BASE_SEASONS``), each of length C.
+    threads
+        How many blocks of customers are computed at a time.
+    block_rows
+        About how many rows a block has; no bit of the result depends on it.
 
     Notes
     -----
@@ -64,114 +95,216 @@ def compute(rows: Rows, cutoffs: Ints, features: Sequence[Feature], *, timezone:
     all cutoffs in one pass. A customer with a row that came late, was corrected, or moved to another OneID between two
     cutoffs is computed again at each cutoff from the rows usable there: the same code, one cutoff at a time.
     """
-    entities, rows = _encode(rows)
-    cut = Cut(len(entities), cutoffs)
-    usable, irregular = _usable(rows, cut)
-    known, columns = _columns(usable, cut, features, timezone)
-    late = np.flatnonzero(irregular)
-    theirs = _of(usable, irregular) if len(late) else {}
-    for index, cutoff in enumerate(cutoffs if len(late) else ()):
-        at = {name: _usable_at(table, int(cutoff)) for name, table in theirs.items()}
-        one = Cut(len(late), cutoffs[index : index + 1])
-        known_at, columns_at = _columns(at, one, features, timezone)
-        known[late, index] = known_at[:, 0]
-        for name, column in columns.items():
-            column[late, index] = columns_at[name][:, 0]
-    return Computed(entities, cutoffs, known, columns)
+    customers, whole = _encode(rows)
+    work = _Work(cutoffs, plan, timezone, given or {}, len(customers))
+    blocks = _blocks(whole, len(customers), block_rows, max(1, _BLOCK_CELLS // len(cutoffs)))
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work.block, blocks) if threads > 1 else map(work.block, blocks):
+            pass
+    columns = {one.name: work.out[row].T for row, one in zip(plan.rows, plan.wanted, strict=True) if not one.is_text}
+    return Computed(customers, cutoffs, work.known.T, columns, {name: words.T for name, words in work.texts.items()})
 
 
-def _encode(rows: Rows) -> tuple[pa.Array, Rows]:
-    """Replace OneIDs by their rank among all OneIDs in the rows, and order numbers and items by codes."""
-    found = {name: codes(table["entity"]) for name, table in rows.items()}
+def compute_one(
+    rows: Rows, cutoff: int, plan: Plan | None = None, *, timezone: str = "UTC", given: Given | None = None
+) -> dict[str, float | str | None]:
+    """Compute the features of one customer, whose rows these all are, at one cutoff.
+
+    Parameters
+    ----------
+    cutoff
+        Microseconds since 1970, UTC.
+    plan
+        What to compute; the whole catalogue by default.
+
+    Returns
+    -------
+    dict
+        Feature name -> value, NaN (None of a word) where undefined.
+    """
+    work = _Work(np.array([cutoff], dtype=np.int64), plan or whole_catalogue(), timezone, given or {}, 1)
+    raw = {name: Raw(name, table, np.zeros(table.num_rows, np.int64)) for name, table in rows.items()}
+    work.block(_Block(0, 1, raw))
+    values = zip((one.name for one in work.plan.wanted), work.out[list(work.plan.rows), 0, 0].tolist(), strict=True)
+    return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some customers, from number ``begin`` to ``end``, and their rows; these number them from 0."""
+
+    begin: int
+    end: int
+    rows: Part
+
+
+class _Work:
+    """What is to be computed, and the results so far: features x cutoffs x customers."""
+
+    def __init__(self, cutoffs: Ints, plan: Plan, timezone: str, given: Given, customers: int) -> None:
+        self.cutoffs, self.plan, self.timezone, self.given = cutoffs, plan, timezone, given
+        shape = len(cutoffs), customers
+        self.out = np.empty((len(plan.features), *shape))
+        self.known = np.empty(shape, dtype=np.bool_)
+        self.texts = {one.name: np.full(shape, None, dtype=np.object_) for one in plan.wanted if one.is_text}
+        each = {days: Grid.of(cutoffs, days) for days in set(plan.days.values())}
+        self.grids = {stream: each[days] for stream, days in plan.days.items()}
+
+    def block(self, block: _Block) -> None:
+        """Compute a block."""
+        rows, irregular = _usable(block.rows, block.end - block.begin, self.cutoffs)
+        streams = Streams(rows, self.grids, block.end - block.begin, self.timezone)
+        own = slice(block.begin, block.end)
+        texts = {name: words[:, own] for name, words in self.texts.items()}
+        _fill(self.plan, streams, self.given, _Out(self.out[:, :, own], self.known[:, own], texts))
+        late = np.flatnonzero(irregular)
+        if len(late):
+            self._late(rows, irregular, late, block.begin)
+
+    def _late(self, rows: Part, irregular: Bools, late: Ints, begin: int) -> None:
+        """Compute irregular customers again, one cutoff at a time."""
+        number = np.cumsum(irregular) - 1
+        theirs = {name: _of(raw, irregular[raw.who], number) for name, raw in rows.items()}
+        for index, cutoff in enumerate(self.cutoffs):
+            usable = {name: _of(raw, _usable_at(raw, int(cutoff))) for name, raw in theirs.items()}
+            one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, {}, len(late))
+            given = {name: values[index : index + 1] for name, values in self.given.items()}
+            _fill(self.plan, Streams(usable, one.grids, len(late), self.timezone), given, _Out(one.out, one.known, one.texts))
+            self.out[:, index, begin + late] = one.out[:, 0]
+            self.known[index, begin + late] = one.known[0]
+            for name, words in self.texts.items():
+                words[index, begin + late] = one.texts[name][0]
+
+
+@dataclass(frozen=True)
+class _Out:
+    """Where the results of some customers go: features x cutoffs x customers; cutoffs x customers."""
+
+    columns: Floats
+    known: Bools
+    texts: Mapping[str, NDArray[np.object_]]
+
+
+def _fill(plan: Plan, streams: Streams, given: Given, out: _Out) -> None:
+    """Compute all features of the streams' customers."""
+    made: dict[tuple[str, Filter], Stream] = {}
+    for step in plan.steps:
+        stream = _made(made, streams, step.stream, step.where)
+        out.columns[step.rows] = found = OPERATIONS[step.operation](stream, step.features)
+        for one, code in zip(step.features, found, strict=True) if step.operation in TEXTS else ():
+            out.texts[one.name][:] = _words(code, stream, one)
+    for name, row in plan.given.items():
+        out.columns[row] = given[name][:, None] if name in given else np.nan
+    for operation, rows, operands in plan.over:
+        for part in pieces(len(rows), out.known.size):
+            out.columns[rows[part]] = _OVER[operation](*(out.columns[one[part]] for one in operands))
+    out.known[:] = _known(streams)
+
+
+# operations on other features
+_OVER: Mapping[str, Callable[..., Floats]] = {
+    "ratio": divided,
+    "difference": np.subtract,
+    "change": lambda window, twice: 2.0 * window - twice,
+}
+
+
+def _made(made: dict[tuple[str, Filter], Stream], streams: Streams, name: str, where: Filter) -> Stream:
+    """Return a stream, or the rows of it that the filter selects."""
+    if (name, ()) not in made:
+        made[name, ()] = streams.make(name)
+    if (name, where) not in made:
+        made[name, where] = made[name, ()].where(where)
+    return made[name, where]
+
+
+def _words(code: Floats, stream: Stream, feature: Feature) -> NDArray[np.object_]:
+    measure = feature.measure
+    words = stream.codes(measure.by or measure.of)[1].to_pylist()
+    return np.array([*words, None], dtype=np.object_)[np.where(np.isnan(code), len(words), code).astype(np.int64)]
+
+
+def _known(streams: Streams) -> Bools:
+    first = np.full(streams.customers, FOREVER)
+    for raw in streams.rows.values():
+        np.minimum.at(first, raw.who, raw.ints("time"))
+    return first < streams.grids["cutoffs"].cutoffs[:, None]
+
+
+def _encode(rows: Rows) -> tuple[pa.Array, Part]:
+    """Number the customers in the order of their OneIDs."""
+    rows = {name: table.combine_chunks() if isinstance(table, pa.Table) else table for name, table in rows.items()}
+    found = {name: codes(table.column("entity")) for name, table in rows.items()}
     every = pc.unique(pa.concat_arrays([words for _, words in found.values()]))
-    entities = every.take(pc.array_sort_indices(every))
-    encoded = {}
+    customers = every.take(pc.array_sort_indices(every))
+    raw = {}
     for name, table in rows.items():
         code, words = found[name]
-        rank = pc.index_in(words, value_set=entities).to_numpy().astype(np.int64)
-        encoded[name] = with_column(table, "entity", rank[code])
-    for column in ("order_id", "product", "category"):
-        encoded["lines"] = with_column(encoded["lines"], column, codes(rows["lines"][column])[0])
-    return entities, encoded
+        rank = pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)
+        raw[name] = Raw(name, table, rank[code])
+    return customers, raw
 
 
-def _usable(rows: Rows, cut: Cut) -> tuple[Rows, NDArray[np.bool_]]:
+def _blocks(whole: Part, customers: int, rows: int, most: int) -> Iterator[_Block]:
+    """Cut the customers into blocks of about so many rows, and at most so many customers."""
+    if sum(raw.table.num_rows for raw in whole.values()) <= rows and customers <= most:
+        yield _Block(0, customers, whole)
+        return
+    counts = sum(np.bincount(raw.who, minlength=customers) for raw in whole.values())
+    # a customer weighs its rows, and at least what fills a block when there are too many of them
+    weight = np.cumsum(counts / rows + 1.0 / most)
+    ends = np.append(np.searchsorted(weight, np.arange(1, int(weight[-1]) + 1)), customers)
+    ends = np.unique(ends)
+    order = {name: np.argsort(raw.who) for name, raw in whole.items()}
+    edges = {name: np.searchsorted(raw.who[order[name]], ends) for name, raw in whole.items()}
+    begins = np.append(0, ends[:-1])
+    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        part = {}
+        for name, raw in whole.items():
+            low = edges[name][number - 1] if number else 0
+            chosen = order[name][low : edges[name][number]]
+            part[name] = Raw(name, raw.table, raw.who[chosen] - begin, chosen)
+        yield _Block(begin, end, part)
+
+
+def _usable(rows: Part, customers: int, cutoffs: Ints) -> tuple[Part, Bools]:
     """Drop rows that no cutoff may use; tell which customers have a row that some later cutoff may not use."""
-    irregular = np.zeros(cut.customers, dtype=np.bool_)
-    kept: Rows = {}
-    last = cut.cutoffs[-1]
-    for name, table in rows.items():
-        time, since, until = (ints(table, column) for column in ("time", "usable_from", "usable_to"))
+    irregular = np.zeros(customers, dtype=np.bool_)
+    if len(cutoffs) == 1:  # what may be used there is all there is
+        return {name: _of(raw, _usable_at(raw, int(cutoffs[0]))) for name, raw in rows.items()}, irregular
+    kept: dict[str, Raw] = {}
+    last = cutoffs[-1]
+    for name, raw in rows.items():
+        time, since, until = (raw.ints(column) for column in ("time", "usable_from", "usable_to"))
         if name == "presence":  # no window looks at its time: it counts from when it is known
             time = np.maximum(time, since - 1)
-            table = with_column(table, "time", time)
-        counts_from = _order_time(table, time) if name == "lines" else time
+        counts_from = _order_time(raw, time) if name == "lines" else time
         some = time < last
         # all others, nearly all, were known when they happened and still are at the last cutoff
         odd = np.flatnonzero(some & ((since > counts_from) | (until <= last) | (counts_from < time)))
-        first = np.maximum(cut.first_after(time[odd]), np.searchsorted(cut.cutoffs, since[odd], side="left"))
-        behind = np.searchsorted(cut.cutoffs, until[odd], side="left")
+        first = np.maximum(np.searchsorted(cutoffs, time[odd], side="right"), np.searchsorted(cutoffs, since[odd]))
+        behind = np.searchsorted(cutoffs, until[odd])
         some[odd] = behind > first
-        kept[name] = table if some.all() else table.filter(pa.array(some))
-        whole = (first == cut.first_after(counts_from[odd])) & (behind == len(cut.cutoffs))
-        irregular[ints(table, "entity")[odd][some[odd] & ~whole]] = True
+        kept[name] = _of(raw, some)
+        whole = (first == np.searchsorted(cutoffs, counts_from[odd], side="right")) & (behind == len(cutoffs))
+        irregular[raw.who[odd][some[odd] & ~whole]] = True
     return kept, irregular
 
 
-def _order_time(lines: pa.Table, time: Ints) -> Ints:
+def _order_time(lines: Raw, time: Ints) -> Ints:
     """Return the earliest time of each line's order, over all lines and versions: from then on the line may count."""
-    group = order_codes(ints(lines, "entity"), ints(lines, "order_id"))
-    return np.where(equals(lines, "kind", "sale"), earliest_times(group, time)[group], time)
+    group = order_codes(lines.who, lines.codes("order_id")[0])
+    return np.where(lines.has("kind", "sale"), earliest_times(group, time)[group], time)
 
 
-def _of(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
-    """Return the rows of the chosen customers, who are numbered anew."""
-    number = np.cumsum(chosen) - 1
-    of = {}
-    for name, table in rows.items():
-        own = table.filter(pa.array(chosen[ints(table, "entity")]))
-        of[name] = with_column(own, "entity", number[ints(own, "entity")])
-    return of
+def _of(raw: Raw, chosen: Bools, number: Ints | None = None) -> Raw:
+    """Return the chosen rows, of customers numbered anew."""
+    if number is None and chosen.all():
+        return raw
+    which = np.flatnonzero(chosen)
+    return raw.only(which, None if number is None else number[raw.who[which]])
 
 
-def _usable_at(table: pa.Table, cutoff: int) -> pa.Table:
-    mask = (ints(table, "time") < cutoff) & (ints(table, "usable_from") <= cutoff)
-    return table.filter(pa.array(mask & (cutoff < ints(table, "usable_to"))))
-
-
-def _columns(
-    rows: Rows, cut: Cut, features: Sequence[Feature], timezone: str
-) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
-    """Compute the features; ratios of features come last, from the columns they divide."""
-    streams: dict[tuple[str, Where], Stream] = {
-        (name, None): stream for name, stream in streams_of(rows, cut, timezone).items()
-    }
-    columns: dict[str, NDArray[np.float64]] = {}
-    for feature in features:
-        measure = feature.measure
-        if measure.over is None:
-            key = measure.stream, measure.where
-            if key not in streams:
-                streams[key] = _filtered(streams[measure.stream, None], rows[measure.stream], measure.where)
-            columns[feature.name] = OPERATIONS[measure.operation](streams[key], feature)
-    for feature in features:
-        if feature.measure.over is not None:
-            part, whole = (columns[name] for name in feature.operands)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                columns[feature.name] = np.where(whole != 0, part / whole, np.nan)
-    return _known(rows, cut), {feature.name: columns[feature.name] for feature in features}
-
-
-def _known(rows: Rows, cut: Cut) -> NDArray[np.bool_]:
-    first = np.full(cut.customers, FOREVER)
-    for table in rows.values():
-        np.minimum.at(first, ints(table, "entity"), ints(table, "time"))
-    return first[:, None] < cut.cutoffs
-
-
-def _filtered(stream: Stream, table: pa.Table, where: Where) -> Stream:
-    if where is None:
-        return stream
-    column, values = where
-    mask = pc.is_in(table[column], value_set=pa.array(values)).to_numpy()
-    return stream.where(mask[stream.columns["origin"]])
+def _usable_at(raw: Raw, cutoff: int) -> Bools:
+    usable: Bools = (raw.ints("time") < cutoff) & (raw.ints("usable_from") <= cutoff) & (cutoff < raw.ints("usable_to"))
+    return usable

@@ -1,215 +1,271 @@
-"""The operations of the vocabulary on one stream, for all customers and cutoffs at once.
+"""The operations of the vocabulary on one stream, for all customers and cutoffs at once, several features in one go.
 
-Counts, totals and extremes look at the slice of the stream that a window is. A distinct count is the number of items
-begun before the cutoff less those that ended: an item ends with the window or with the customer's next row of the same
-item, whichever comes first.
+Counts, totals and extremes look at the slice of the stream that a window is. What has an end of its own (an item ends with
+the customer's next row of the same item, an answer begins when it came) is counted by what has begun before the cutoff
+less what has ended. Each operation returns features x cutoffs x customers, NaN where undefined.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.vocabulary import Feature
-from features.windows import DAY_US, FAR, MISSING, Stream, running
+from features import distinct, followed, gaps, groups
+from features.vocabulary import STREAMS, Feature
+from features.windows import DAY_US, FAR, Asked, Ints, Stream, divided
 
-__all__ = ["OPERATIONS", "SCALES"]
+__all__ = ["FILTERING", "OPERATIONS"]
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-SCALES = {"net": 100.0, "gross": 100.0, "discount": 100.0, "value": 100.0, "quantity": 1000.0}
-"""Column -> how many of its integer units make one of the feature's."""
+Several = Sequence[Feature]
 
 
-def _count(stream: Stream, feature: Feature) -> Floats:
-    return stream.count(feature.window_days).astype(np.float64)
+def _scale(stream: str, column: str) -> float:
+    return STREAMS[stream].numbers.get(column, 1.0)
 
 
-def _total(stream: Stream, feature: Feature) -> Floats:
-    return stream.sum(feature.measure.of, feature.window_days) / SCALES[feature.measure.of]
+def _scales(features: Several, *, by: bool = False) -> Floats:
+    """Return how many integer units make one of each feature's, F x 1 x 1."""
+    found = [_scale(one.measure.stream, one.measure.by if by else one.measure.of) for one in features]
+    return np.array(found)[:, None, None]
 
 
-def _distinct(stream: Stream, feature: Feature) -> Floats:
-    spans = stream.spans(feature.measure.of)
-    ended = np.minimum(spans.next_cell, stream.cells(feature.window_days)[spans.row])
-    return (spans.begun - stream.cut.cumulated(ended)).astype(np.float64)
+def _asked(features: Several) -> list[Asked]:
+    return [(one.measure.of, one.measure.where) for one in features]
 
 
-def _largest(stream: Stream, column: str, days: int | None) -> Ints:
-    """Return the largest value of a column over the rows in the window before each cutoff; ``-FAR`` without rows."""
-    low, high = stream.edges(days), stream.end
-    # one more value, since a slice may begin at the very end
-    slices = np.stack((low, high), axis=-1).ravel()
-    largest = np.maximum.reduceat(np.append(stream.columns[column], -FAR), slices)[::2].reshape(low.shape)
-    return np.where(high > low, largest, -FAR)
+def _days(features: Several) -> list[int | None]:
+    return [one.window_days for one in features]
 
 
-def _maximum(stream: Stream, feature: Feature) -> Floats:
-    largest = _largest(stream, feature.measure.of, feature.window_days)
-    return np.where(largest > -FAR, largest / SCALES[feature.measure.of], np.nan)
+def _counts(stream: Stream, features: Several) -> Ints:
+    return stream.sums([("", one.measure.where) for one in features], _days(features))
 
 
-def _last(stream: Stream) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return the position of the last row before each cutoff, and where there is one."""
-    there = stream.end > stream.start[:, None]
-    return np.where(there, stream.end - 1, 0), there
+def _count(stream: Stream, features: Several) -> Floats:
+    return _counts(stream, features).astype(np.float64)
 
 
-def _since_last(stream: Stream, _: Feature) -> Floats:
-    last, there = _last(stream)
-    return np.where(there, (stream.cut.cutoffs - np.append(stream.time, 0)[last]) / DAY_US, np.nan)
+def _total(stream: Stream, features: Several) -> Floats:
+    return stream.sums(_asked(features), _days(features)) / _scales(features)
 
 
-def _since_first(stream: Stream, _: Feature) -> Floats:
-    there = _last(stream)[1]
-    first = np.append(stream.time, 0)[stream.start][:, None]
-    return np.where(there, (stream.cut.cutoffs - first) / DAY_US, np.nan)
+def _mean(stream: Stream, features: Several) -> Floats:
+    return divided(stream.sums(_asked(features), _days(features)), _counts(stream, features)) / _scales(features)
 
 
-def _latest(stream: Stream, feature: Feature) -> Floats:
+def _share_of_total(stream: Stream, features: Several) -> Floats:
+    whole = stream.sums([(one.measure.by, one.measure.where) for one in features], _days(features))
+    return divided(stream.sums(_asked(features), _days(features)), whole) / (
+        _scales(features) / _scales(features, by=True)
+    )
+
+
+def _std(stream: Stream, features: Several) -> Floats:
+    """Population standard deviation, from exact sums of the deviations from the customer's first value."""
+    out = []
+    for one in features:
+        values, high = stream.by_row((one.measure.of, ())), stream.end
+        low = stream.edge(one.window_days)
+        first = np.append(values, 0)[stream.start]
+        variance = gaps.variance(values - first[stream.customer], low, high)
+        out.append(np.where(high - low >= 2, np.sqrt(variance), np.nan))
+    return np.array(out) / _scales(features)
+
+
+def _extreme(stream: Stream, features: Several, extreme: "np.ufunc", nothing: int) -> Floats:
+    """Return the extreme of a column over the rows in each window."""
+    out = np.empty((len(features), *stream.shape))
+    for number, one in enumerate(features):
+        low, high = stream.edge(one.window_days), stream.end
+        # one more value, since a slice may begin at the very end
+        values = np.append(stream.by_row((one.measure.of, ())), nothing)
+        found = extreme.reduceat(values, np.stack((low, high), axis=-1).ravel())[::2].reshape(low.shape)
+        out[number] = np.where(high > low, found, np.nan)
+    return out / _scales(features)
+
+
+def _minimum(stream: Stream, features: Several) -> Floats:
+    return _extreme(stream, features, np.minimum, int(FAR))
+
+
+def _maximum(stream: Stream, features: Several) -> Floats:
+    return _extreme(stream, features, np.maximum, -int(FAR))
+
+
+def _first(stream: Stream, features: Several) -> Floats:
+    """Return the value of the first row; of several at one instant the largest."""
+    there, at = stream.end > stream.start, np.minimum(stream.start, len(stream.time) - 1)
+    return np.array([np.where(there, _settled(stream, one)[at], np.nan) for one in features]) / _scales(features)
+
+
+def _last(stream: Stream, features: Several) -> Floats:
+    """Return the value of the last row; of several at one instant the largest."""
+    there, at = stream.end > stream.start, stream.end - 1
+    return np.array([np.where(there, _settled(stream, one)[at], np.nan) for one in features]) / _scales(features)
+
+
+def _settled(stream: Stream, feature: Feature) -> Ints:
+    """Return a column whose rows at one instant all have the largest value among them."""
+    values = stream.by_row((feature.measure.of, ()))
+    if not len(values):
+        return np.zeros(1, dtype=np.int64)
+    starts = np.flatnonzero(stream.new_instant)
+    if len(starts) == len(values):
+        return values
+    largest: Ints = np.repeat(np.maximum.reduceat(values, starts), np.diff(starts, append=len(values)))
+    return largest
+
+
+def _last_word(stream: Stream, features: Several) -> Floats:
+    """Return the code of the last row's word; of several at one instant the first of the alphabet."""
+    out = []
+    for one in features:
+        codes = stream.codes(one.measure.of)[0]
+        if not len(codes):
+            out.append(np.full(stream.shape, np.nan))
+            continue
+        starts = np.flatnonzero(stream.new_instant)
+        first = np.repeat(np.minimum.reduceat(codes, starts), np.diff(starts, append=len(codes)))[stream.end - 1]
+        out.append(np.where((stream.end > stream.start) & (first >= 0), first, np.nan))
+    return np.array(out)
+
+
+def _since_last(stream: Stream, features: Several) -> Floats:
+    return _since(stream, [stream.last(one.measure.where) for one in features])
+
+
+def _since_first(stream: Stream, features: Several) -> Floats:
+    first = np.where(stream.end > stream.start, stream.start, -1)
+    return _since(stream, [first] * len(features))
+
+
+def _since(stream: Stream, rows: Sequence[Ints]) -> Floats:
+    """Return the days from a row to the cutoff; -1: there is none."""
+    row, time = np.array(rows), np.append(stream.time, 0)
+    return np.where(row >= 0, (stream.grid.cutoffs[:, None] - time[row]) / DAY_US, np.nan)
+
+
+def _span(stream: Stream, features: Several) -> Floats:
+    time = np.append(stream.time, 0)
+    span = (time[stream.end - 1] - time[stream.start]) / DAY_US
+    return np.array([np.where(stream.end > stream.start, span, np.nan)] * len(features))
+
+
+def _latest(stream: Stream, features: Several) -> Floats:
     """Return the value of the row with the largest rank."""
-    rank = stream.columns["rank"]
-    value = np.zeros(len(rank) + 1)
-    value[rank] = stream.columns[feature.measure.of]
-    largest = _largest(stream, "rank", None)
-    return np.where(largest >= 0, value[np.maximum(largest, -1)], np.nan)
+    rank = stream.number("rank")
+    slices = np.stack((np.broadcast_to(stream.start, stream.shape), stream.end), axis=-1).ravel()
+    largest = np.maximum.reduceat(np.append(rank, -1), slices)[::2].reshape(stream.shape)
+    there, out = stream.end > stream.start, []
+    for one in features:
+        value = np.zeros(len(rank) + 1)
+        value[rank] = stream.number(one.measure.of)
+        out.append(np.where(there, value[largest], np.nan))
+    return np.array(out)
 
 
-def _gap_mean(stream: Stream, _: Feature) -> Floats:
-    time, n = np.append(stream.time, 0), stream.count(None)
-    span = time[_last(stream)[0]] - time[stream.start][:, None]
-    return np.where(n >= 2, span / np.maximum(n - 1, 1) / DAY_US, np.nan)
-
-
-def _gap_last(stream: Stream, _: Feature) -> Floats:
-    time, (last, _there) = np.append(stream.time, 0), _last(stream)
-    gap = time[last] - time[np.maximum(last - 1, 0)]
-    return np.where(stream.count(None) >= 2, gap / DAY_US, np.nan)
-
-
-def _gap_std(stream: Stream, _: Feature) -> Floats:
-    """Population standard deviation of the gaps, from sums of their deviations from the customer's first gap.
-
-    Deviations from a gap of the customer's own past keep regular customers free of cancellation, and nothing after the
-    cutoff can change a bit. Squares of microseconds overflow int64, so a deviation is split into ``high * 2**23 + low``
-    and three products are cumulated as integers: exact up to 131,072 gaps of two years.
-    """
-    size, (last, _there), n = len(stream.time), _last(stream), stream.count(None)
-    gap = np.diff(stream.time, prepend=0)
-    second = np.minimum(stream.start + 1, max(size - 1, 0))
-    deviation = np.append(gap - gap[second][stream.customer], 0) if size else np.zeros(1, dtype=np.int64)
-    high, low = deviation >> 23, deviation & (2**23 - 1)
-    first = np.minimum(stream.start, size)[:, None]
-
-    def cumulated(values: Ints) -> Ints:
-        total = np.cumsum(values)  # wraps around harmlessly: only differences within a customer are used
-        return total[last] - total[first]
-
-    count = np.maximum(n - 1, 1)
-    total = cumulated(deviation).astype(np.float64)
-    squares = cumulated(high * high) * 2.0**46 + cumulated(high * low) * 2.0**24 + cumulated(low * low)
-    variance = np.maximum(squares - total * total / count, 0.0) / count
-    return np.where(n >= 3, np.sqrt(variance) / DAY_US, np.nan)
-
-
-def _divided(part: NDArray[np.generic], whole: NDArray[np.generic]) -> Floats:
-    """Return part / whole, null where the whole is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(whole != 0, np.true_divide(part, whole), np.nan)
-
-
-def _share(stream: Stream, feature: Feature) -> Floats:
-    days = feature.window_days
-    return _divided(stream.sum(feature.measure.of, days), stream.count(days))
-
-
-def _share_of_total(stream: Stream, feature: Feature) -> Floats:
-    days = feature.window_days
-    return _divided(stream.sum(feature.measure.of, days), stream.sum(feature.measure.by, days))
-
-
-def _followed_share(stream: Stream, feature: Feature) -> Floats:
-    """Return the share of rows in the window whose later field (opened_at) lies before the cutoff too."""
-    begin = stream.cut.cells(stream.customer, np.maximum(stream.time, stream.columns[feature.measure.of]))
-    end = np.maximum(begin, stream.cells(feature.window_days))
-    followed = stream.cut.cumulated(begin) - stream.cut.cumulated(end)
-    return _divided(followed, stream.count(feature.window_days))
-
-
-def _open(stream: Stream, feature: Feature) -> Floats:
-    """Return how many rows in the window lack their later field (closed_at) before the cutoff."""
-    begin = stream.cut.cells(stream.customer, np.maximum(stream.time, stream.columns[feature.measure.of]))
-    ended = stream.cut.cumulated(np.minimum(begin, stream.cells(feature.window_days)))
-    return (stream.cut.cumulated(stream.cells(0)) - ended).astype(np.float64)
-
-
-def _last_rated(stream: Stream, feature: Feature) -> Floats:
+def _last_rated(stream: Stream, features: Several) -> Floats:
     """Return the rating of the last row, null while it has none; of several at one instant the worst, unrated first."""
-    time, customer, size = stream.time, stream.customer, len(stream.time)
-    new = np.ones(size + 1, dtype=np.bool_)
-    new[1:size] = (time[1:] != time[:-1]) | (customer[1:] != customer[:-1])
-    run = np.maximum.accumulate(np.where(new, np.arange(size + 1), 0))
-    last, there = _last(stream)
-    rated = stream.columns[feature.measure.of]
-    # without a rating it is unrated, whatever its time
-    rated_at = np.where(rated < FAR, stream.columns[feature.measure.by], FAR)
-    rating = np.full(stream.cut.shape, np.nan)
-    for index, cutoff in enumerate(stream.cut.cutoffs):
-        known = np.where(rated_at < cutoff, rated, 0)
-        slices = np.stack((run[last[:, index]], last[:, index] + 1), axis=-1).ravel()
-        worst = np.minimum.reduceat(np.append(known, (0, 0)), slices)[::2]
-        rating[:, index] = np.where(there[:, index] & (worst > 0), worst, np.nan)
-    return rating
+    out = np.full((len(features), *stream.shape), np.nan)
+    if not len(stream.time):
+        return out
+    run = np.maximum.accumulate(np.where(stream.new_instant, np.arange(len(stream.time)), 0))
+    for number, one in enumerate(features):
+        rated = stream.number(one.measure.of)
+        # without a rating it is unrated, whatever its time
+        rated_at = np.where(rated < FAR, stream.number(one.measure.by), FAR)
+        for index, cutoff in enumerate(stream.grid.cutoffs):
+            there, last = stream.end[index] > stream.start, stream.end[index] - 1
+            known = np.append(np.where(rated_at < cutoff, rated, 0), 0)
+            slices = np.stack((run[last], np.where(there, last, run[last]) + 1), axis=-1).ravel()
+            worst = np.minimum.reduceat(known, slices)[::2]
+            out[number, index] = np.where(there & (worst > 0), worst, np.nan)
+    return out
 
 
-def _top_share(stream: Stream, feature: Feature) -> Floats:
-    """Return the largest group's share of the total; rows without a group count in the total only."""
-    days, largest = feature.window_days, np.full(stream.cut.shape, MISSING, dtype=np.int64)
-    row, by = stream.items.row, stream.items.columns[feature.measure.by]
-    order = np.argsort(by * max(len(stream.time), 1) + row)  # by group, customer and time
-    order = order[by[order] != MISSING]
-    row, by, owner = row[order], by[order], stream.customer[row[order]]
-    new = np.ones(len(row), dtype=np.bool_)
-    new[1:] = (by[1:] != by[:-1]) | (owner[1:] != owner[:-1])
-    shift = (np.cumsum(new) - 1 - owner) * (len(stream.cut.cutoffs) + 1)
-    groups = int(np.count_nonzero(new))
-    high, low = (stream.cut.cumulated(stream.cells(n)[row] + shift, rows=groups) for n in (0, days))
-    summed = running(stream.items.columns[feature.measure.of][order])
-    sums = np.where(high > low, summed[high] - summed[low], MISSING)
-    by_owner = np.argsort(owner[new], kind="stable")
-    owners, starts = np.unique(owner[new][by_owner], return_index=True)
-    if groups:
-        largest[owners] = np.maximum.reduceat(sums[by_owner], starts, axis=0)
-    return np.where(largest >= 0, _divided(largest, stream.sum(feature.measure.of, days)), np.nan)
-
-
-def _periods(stream: Stream, feature: Feature) -> Floats:
+def _periods(stream: Stream, features: Several) -> Floats:
     """Return in how many of the window's 30-day periods, counted back from the cutoff, there is a row."""
-    found = np.zeros(stream.cut.shape)
-    for days in range(0, feature.window_days or 0, 30):
-        found += stream.edges(days) > stream.edges(days + 30)
-    return found
+    out = np.zeros((len(features), *stream.shape))
+    for number, one in enumerate(features):
+        for days in range(0, one.window_days or 0, 30):
+            out[number] += stream.edge(days) > stream.edge(days + 30)
+    return out
 
 
-Operation = Callable[[Stream, Feature], Floats]
+def _slope(stream: Stream, features: Several) -> Floats:
+    """Return the least-squares slope over the weekly sums in the window, per week, from whole numbers."""
+    out = np.empty((len(features), *stream.shape))
+    for number, one in enumerate(features):
+        weeks = (one.window_days or 0) // 7
+        rows = stream.grid.windows([7 * week for week in range(weeks + 1)])
+        sums = -np.diff(stream.prefix((one.measure.of, ()))[stream.edges[stream.grid.place[rows]]], axis=0)
+        # twice the distance from the middle week, the latest week first
+        distance = np.arange(weeks - 1, -weeks, -2)
+        rise = np.tensordot(distance, sums, axes=1)
+        out[number] = rise * 2.0 / float(distance @ distance)
+    return out / _scales(features)
 
-OPERATIONS: dict[str, Operation] = {
+
+def _season(turn: Callable[[Floats], Floats]) -> "Operation":
+    def of(stream: Stream, features: Several) -> Floats:
+        cutoff = stream.grid.cutoffs.astype("datetime64[us]")
+        year = cutoff.astype("datetime64[Y]")
+        begin, end = year.astype("datetime64[us]"), (year + 1).astype("datetime64[us]")
+        angle = 2.0 * np.pi * ((cutoff - begin) / (end - begin))
+        return np.broadcast_to(turn(angle)[:, None], (len(features), *stream.shape))
+
+    return of
+
+
+Operation = Callable[[Stream, Several], Floats]
+
+OPERATIONS: Mapping[str, Operation] = {
     "count": _count,
     "total": _total,
-    "distinct": _distinct,
-    "maximum": _maximum,
-    "since_last": _since_last,
-    "since_first": _since_first,
-    "latest": _latest,
-    "gap_mean": _gap_mean,
-    "gap_std": _gap_std,
-    "gap_last": _gap_last,
-    "share": _share,
+    "mean": _mean,
+    "share": _mean,
     "share_of_total": _share_of_total,
-    "followed_share": _followed_share,
-    "open": _open,
-    "last_rated": _last_rated,
-    "top_share": _top_share,
+    "std": _std,
+    "minimum": _minimum,
+    "maximum": _maximum,
+    "distinct": distinct.count,
     "periods": _periods,
+    "slope": _slope,
+    "slope_of": _slope,
+    "top_share": groups.top_share,
+    "hhi": groups.hhi,
+    "entropy": groups.entropy,
+    "top_word": groups.top_word,
+    "first": _first,
+    "last": _last,
+    "last_flag": _last,
+    "last_word": _last_word,
+    "since_first": _since_first,
+    "since_last": _since_last,
+    "span": _span,
+    "latest": _latest,
+    "last_rated": _last_rated,
+    "followed": followed.count,
+    "open": followed.still_open,
+    "followed_share": followed.share,
+    "followed_mean": followed.mean_days,
+    "since_followed": followed.since,
+    "gaps": gaps.number,
+    "gap_mean": gaps.mean,
+    "gap_std": gaps.std,
+    "gap_min": gaps.shortest,
+    "gap_max": gaps.longest,
+    "gap_last": gaps.latest,
+    "clumpiness": gaps.clumpiness,
+    "log_day_gaps": gaps.log_days,
+    "longer_gaps": gaps.longer,
+    "longer_gaps_share": gaps.longer_share,
+    "renewal_share": gaps.renewal_share,
+    "season_sin": _season(np.sin),
+    "season_cos": _season(np.cos),
 }
+"""What is computed from rows; ``features.kernel`` computes what looks at other features."""
+
+FILTERING = frozenset({"count", "total", "mean", "share", "share_of_total", "distinct", "since_last"})
+"""Operations that look after the filter themselves; others see the filtered stream."""

@@ -22,21 +22,28 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
     return pa.schema([("entity", pa.string()), *_TIMES, *columns.items()])
 
 
-_TEXT, _WHOLE = pa.string(), pa.int64()
+_TEXT, _WHOLE, _CODE = pa.string(), pa.int64(), pa.int8()
 
 SCHEMAS: dict[str, pa.Schema] = {
     "lines": _schema(
-        order_id=_TEXT, line_id=_TEXT, kind=_TEXT, product=_TEXT, category=_TEXT, channel=_TEXT, zone=_TEXT,
-        net=_WHOLE, gross=_WHOLE, discount=_WHOLE, quantity=_WHOLE,
+        order_id=_TEXT, line_id=_TEXT, kind=_CODE, product=_TEXT, category=_TEXT, brand=_TEXT, channel=_CODE, store=_TEXT,
+        zone=_TEXT, coupon=_CODE, net=_WHOLE, gross=_WHOLE, discount=_WHOLE, quantity=_WHOLE,
     ),
-    "events": _schema(kind=_TEXT, id=_TEXT),
-    "tickets": _schema(id=_TEXT, kind=_TEXT, closed_at=_WHOLE, rated_at=_WHOLE, csat=_WHOLE),
+    "events": _schema(
+        kind=_CODE, product=_TEXT, category=_TEXT, channel=_TEXT, session=_TEXT, duration=_WHOLE, id=_TEXT
+    ),
+    "tickets": _schema(
+        id=_TEXT, kind=_CODE, first_response_at=_WHOLE, closed_at=_WHOLE, rated_at=_WHOLE, csat=_WHOLE
+    ),
     "contacts": _schema(
-        channel=_TEXT, purpose=_TEXT, status=_TEXT, opened_at=_WHOLE, clicked_at=_WHOLE, id=_TEXT
+        channel=_CODE, purpose=_CODE, status=_CODE, opened_at=_WHOLE, clicked_at=_WHOLE, rejected_at=_WHOLE,
+        unsubscribed_at=_WHOLE, id=_TEXT,
     ),
+    "deliveries": _schema(delivered_at=_WHOLE, late_at=_WHOLE),
+    "feedback": _schema(kind=_CODE, rating=_WHOLE, id=_TEXT),
     "presence": _schema(),
 }  # fmt: skip
-"""Stream name -> its columns, as ``features.streams.read`` gives them with ``named``."""
+"""Stream name -> its columns, as ``features.streams.read`` gives them with ``named``; codes are places in ``CHOICES``."""
 
 _BATCH = pa.schema([(name, pa.large_list(pa.struct(list(schema)[1:]))) for name, schema in SCHEMAS.items()])
 LAYOUT = hashlib.sha256(str(_BATCH).encode()).hexdigest()[:12]
@@ -65,23 +72,28 @@ def pack(rows: Rows) -> Iterator[tuple[str, bytes]]:
         yield entity, len(plain).to_bytes(_SIZE_BYTES, "little") + _CODEC.compress(plain).to_pybytes()
 
 
-def unpack(histories: Sequence[tuple[str, bytes]]) -> Rows:
+def unpack(histories: Sequence[tuple[str, bytes]]) -> dict[str, pa.RecordBatch]:
     """Return the rows of some customers, each given as OneID and packed history."""
     if not histories:
         return empty()
     batches = [_read(packed) for _, packed in histories]
     entities = pa.array([entity for entity, _ in histories], pa.string())
     rows = {}
-    for name, schema in SCHEMAS.items():
-        lists = pa.concat_arrays([batch.column(name) for batch in batches])
-        owner = entities.take(pc.list_parent_indices(lists))
-        rows[name] = pa.Table.from_arrays([owner, *pc.list_flatten(lists).flatten()], schema=schema)
+    for number, (name, schema) in enumerate(SCHEMAS.items()):
+        lists = [batch.column(number) for batch in batches]
+        joined = lists[0] if len(lists) == 1 else pa.concat_arrays(lists)
+        owner = entities.take(pc.list_parent_indices(joined))
+        rows[name] = pa.RecordBatch.from_arrays([owner, *joined.flatten().flatten()], schema=schema)
     return rows
 
 
-def empty() -> Rows:
+def empty() -> dict[str, pa.RecordBatch]:
     """Return streams without rows."""
-    return {name: schema.empty_table() for name, schema in SCHEMAS.items()}
+    return {name: _none(schema) for name, schema in SCHEMAS.items()}
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
 
 def _sorted(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -2,9 +2,11 @@
 
 Every row carries ``entity`` (the OneID), ``time`` (business time) and the span ``[usable_from, usable_to)`` of cutoffs
 at which this version of it, seen under this OneID and with these attributes, was what the business knew. All three are
-microseconds since 1970, UTC. A row whose link, category or zone changed later appears once for each span.
+microseconds since 1970, UTC. A row whose link, category or zone changed later appears once for each span. Words of which
+there is a fixed choice (kinds, channels) are numbers: their place in ``CHOICES``.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -12,14 +14,31 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["FOREVER", "NEVER", "STREAMS", "Rows", "partitions", "read"]
+from features.tables import TABLES
+
+__all__ = ["CHOICES", "FOREVER", "NEVER", "STREAMS", "Rows", "partitions", "read"]
 
 NEVER = -(2**62)
 FOREVER = 2**62
 """Ends of an open span of cutoffs, microseconds."""
 
-Rows = dict[str, pa.Table]
+Rows = Mapping[str, pa.Table | pa.RecordBatch]
 """Stream name -> rows."""
+
+
+def _choices(table: str, *columns: str) -> dict[str, tuple[str, ...]]:
+    found = {column.name: column.choices for column in TABLES[table].columns}
+    return {name: tuple(sorted(found[name])) for name in columns}
+
+
+CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "lines": _choices("order_lines", "kind", "channel"),
+    "events": _choices("events", "kind"),
+    "tickets": _choices("tickets", "kind"),
+    "contacts": _choices("contacts", "channel", "purpose", "status"),
+    "feedback": _choices("feedback", "kind"),
+}
+"""Stream -> column -> its words, in the order of the alphabet."""
 
 
 @dataclass(frozen=True)
@@ -28,50 +47,142 @@ class _Stream:
 
     Attributes
     ----------
+    columns
+        Name -> SQL.
+    spans
+        Column -> the attribute it needs.
     names
-        Columns that name the fact, wanted only where facts are told apart (see ``read``).
+        Name -> SQL of columns that name the fact, wanted only where facts are told apart (see ``read``).
     """
 
     table: str
     time: str
-    columns: str = ""
-    spans: tuple[str, ...] = ()
-    names: str = ""
+    columns: Mapping[str, str]
+    spans: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, str]
 
 
-_LINES = """
-    f.source || '|' || f.order_id AS order_id, f.line_id, f.kind, f.source || '|' || f.product_id AS product,
-    category_spans.value AS category, f.channel, coalesce(zone_spans.value, store_spans.value) AS zone,
-    CAST(f.net_amount * 100 AS BIGINT) AS net, CAST(f.gross_amount * 100 AS BIGINT) AS gross,
-    CAST(f.discount_amount * 100 AS BIGINT) AS discount, CAST(f.quantity * 1000 AS BIGINT) AS quantity
-"""
-_TICKETS = """
-    f.source || '|' || f.ticket_id AS id, f.kind, epoch_us(f.closed_at) AS closed_at, epoch_us(f.rated_at) AS rated_at,
-    f.csat
-"""
-_CONTACTS = """
-    f.channel, f.purpose, f.status, epoch_us(f.opened_at) AS opened_at, epoch_us(f.clicked_at) AS clicked_at
-"""
+def _stream(
+    table: str,
+    time: str,
+    columns: Mapping[str, str] | None = None,
+    spans: Mapping[str, tuple[str, ...]] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> _Stream:
+    return _Stream(table, time, columns or {}, spans or {}, names or {})
 
-STREAMS: dict[str, tuple[_Stream, ...]] = {
-    "lines": (_Stream("order_lines", "paid_at", _LINES, ("category", "zone", "store")),),
-    "events": (_Stream("events", "at", "f.kind", names="f.source || '|' || f.event_id AS id"),),
-    "tickets": (_Stream("tickets", "opened_at", _TICKETS),),
-    "contacts": (_Stream("contacts", "sent_at", _CONTACTS, names="f.source || '|' || f.contact_id AS id"),),
+
+def _code(stream: str, column: str) -> dict[str, str]:
+    words = ", ".join(f"'{word}'" for word in CHOICES[stream][column])
+    return {column: f"CAST(enum_code(CAST(f.{column} AS ENUM ({words}))) AS TINYINT)"}
+
+
+def _times(*columns: str) -> dict[str, str]:
+    return {column: f"epoch_us(f.{column})" for column in columns}
+
+
+def _id(column: str, name: str = "id") -> dict[str, str]:
+    return {name: f"f.source || '|' || f.{column}"}
+
+
+def _whole(name: str, column: str, scale: int) -> dict[str, str]:
+    return {name: f"CAST(f.{column} * {scale} AS BIGINT)"}
+
+
+_PRODUCT = {**_id("product_id", "product"), "category": "category_spans.value"}
+
+# a delivery is the customer's whose order it brings: of the order's sale lines the one with the smallest id tells
+_DELIVERIES = """(
+    SELECT d.source, l.customer_id, l.paid_at, d.promised_at, d.delivered_at, greatest(d.known_at, l.known_at) AS known_at,
+           least(d.superseded_at, l.superseded_at) AS superseded_at
+    FROM deliveries d JOIN (
+        SELECT source, order_id, customer_id, paid_at, known_at, superseded_at FROM order_lines
+        WHERE kind = 'sale' AND (source, order_id) IN (SELECT (source, order_id) FROM deliveries)
+        QUALIFY line_id = min(line_id) OVER (PARTITION BY source, order_id)) l
+    ON d.source = l.source AND d.order_id = l.order_id)"""
+
+STREAMS: Mapping[str, tuple[_Stream, ...]] = {
+    "lines": (
+        _stream(
+            "order_lines",
+            "paid_at",
+            {
+                **_id("order_id", "order_id"), "line_id": "f.line_id", **_code("lines", "kind"), **_PRODUCT,
+                "brand": "brand_spans.value", **_code("lines", "channel"), **_id("store_id", "store"),
+                "zone": "coalesce(zone_spans.value, store_spans.value)",
+                "coupon": "CAST(f.coupon_id IS NOT NULL AS TINYINT)", **_whole("net", "net_amount", 100),
+                **_whole("gross", "gross_amount", 100), **_whole("discount", "discount_amount", 100),
+                **_whole("quantity", "quantity", 1000),
+            },
+            {"category": ("category",), "brand": ("brand",), "zone": ("zone", "store")},
+        ),
+    ),
+    "events": (
+        _stream(
+            "events",
+            "at",
+            {
+                **_code("events", "kind"), **_PRODUCT, "channel": "f.channel", **_id("session_id", "session"),
+                "duration": "CAST(round(coalesce(f.duration_s, 0) * 1000) AS BIGINT)",
+            },
+            {"category": ("category",)},
+            _id("event_id"),
+        ),
+    ),
+    "tickets": (
+        _stream(
+            "tickets",
+            "opened_at",
+            {
+                **_id("ticket_id"), **_code("tickets", "kind"), **_times("first_response_at", "closed_at", "rated_at"),
+                "csat": "f.csat",
+            },
+        ),
+    ),
+    "contacts": (
+        _stream(
+            "contacts",
+            "sent_at",
+            {
+                **_code("contacts", "channel"), **_code("contacts", "purpose"), **_code("contacts", "status"),
+                **_times("opened_at", "clicked_at", "rejected_at", "unsubscribed_at"),
+            },
+            names=_id("contact_id"),
+        ),
+    ),
+    "deliveries": (
+        _stream(
+            _DELIVERIES,
+            "paid_at",
+            {
+                **_times("delivered_at"),
+                "late_at": "CASE WHEN f.delivered_at IS NULL OR f.delivered_at > f.promised_at "
+                "THEN epoch_us(f.promised_at) END",
+            },
+        ),
+    ),
+    "feedback": (
+        _stream(
+            "feedback",
+            "at",
+            {**_code("feedback", "kind"), "rating": "CAST(round(f.rating * 1000) AS BIGINT)"},
+            names=_id("feedback_id"),
+        ),
+    ),
     # whoever has any usable row is a known customer
     "presence": (
-        _Stream("customers", "registered_at"),
-        _Stream("identifiers", "first_seen_at"),
-        _Stream("feedback", "at"),
-        _Stream("exposures", "at"),
-        _Stream("consents", "at"),
+        _stream("customers", "registered_at"),
+        _stream("identifiers", "first_seen_at"),
+        _stream("exposures", "at"),
+        _stream("consents", "at"),
     ),
-}
+}  # fmt: skip
 
 # name -> (table, key, value, since when a version counts): attributes that a row is seen with, as known at the cutoff
 _ATTRIBUTES = {
     "link": ("links", "customer_id", "one_id", "epoch_us(known_at)"),
     "category": ("products", "product_id", "category_1", "epoch_us(known_at)"),
+    "brand": ("products", "product_id", "brand", "epoch_us(known_at)"),
     # a business time, too, must lie before the cutoff
     "zone": (
         "customers",
@@ -84,6 +195,7 @@ _ATTRIBUTES = {
 
 
 _ROWS_A_PART = 4_000_000
+_ONE_PIECE = 2**40
 
 
 def partitions(connection: duckdb.DuckDBPyConnection) -> int:
@@ -99,7 +211,8 @@ def read(
     part: int = 0,
     parts: int = 1,
     named: bool = False,
-) -> Rows:
+    columns: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, pa.Table]:
     """Read the rows that any of the cutoffs could use, of one partition of the customers.
 
     Parameters
@@ -109,15 +222,31 @@ def read(
     part, parts
         Which of how many partitions; a customer's rows are always in the same one.
     named
-        Give events and contacts the column ``id``, as order lines and tickets always have one.
+        Give events, contacts and feedback the column ``id``, as order lines and tickets always have one.
+    columns
+        Stream -> columns wanted of it (see ``Plan.columns``); all by default.
     """
     last = int(cutoffs.max())
-    spans = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in _ATTRIBUTES)
     rows = {}
     for name, sources in STREAMS.items():
-        queries = " UNION ALL ".join(_query(source, last, part, parts, named=named) for source in sources)
-        rows[name] = connection.sql(f"WITH {spans} {queries}").to_arrow_table()
+        wanted = None if columns is None else columns.get(name, ())
+        query = _union(sources, last, part, parts, named=named, wanted=wanted)
+        rows[name] = connection.sql(query).to_arrow_table(batch_size=_ONE_PIECE)
     return rows
+
+
+def _union(
+    sources: tuple[_Stream, ...], last: int, part: int, parts: int, *, named: bool, wanted: Collection[str] | None
+) -> str:
+    chosen = {
+        name: text
+        for name, text in (sources[0].columns | (sources[0].names if named else {})).items()
+        if wanted is None or name in wanted
+    }
+    spans = ("link", *dict.fromkeys(span for name in chosen for span in sources[0].spans.get(name, ())))
+    tables = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in spans)
+    queries = (_query(source, chosen, spans, last, part, parts) for source in sources)
+    return f"WITH {tables} {' UNION ALL '.join(queries)}"
 
 
 def _spans(name: str) -> str:
@@ -147,8 +276,9 @@ def _spans(name: str) -> str:
     """
 
 
-def _query(stream: _Stream, last: int, part: int, parts: int, *, named: bool) -> str:
-    spans = ("link", *stream.spans)
+def _query(
+    stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, part: int, parts: int
+) -> str:
     since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
     until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
     joins = " ".join(
@@ -156,7 +286,6 @@ def _query(stream: _Stream, last: int, part: int, parts: int, *, named: bool) ->
         f"{name}_spans.{_ATTRIBUTES[name][1]}"
         for name in spans
     )
-    columns = [text for text in (stream.columns, stream.names if named else "") if text]
     own_id = "CASE WHEN f.source = 'main' THEN f.customer_id ELSE f.source || ':' || f.customer_id END"
     return f"""
         SELECT * FROM (
@@ -164,7 +293,7 @@ def _query(stream: _Stream, last: int, part: int, parts: int, *, named: bool) ->
                    coalesce(epoch_us(f."{stream.time}"), {NEVER}) AS time,
                    greatest(epoch_us(f.known_at), {since}) AS usable_from,
                    least(coalesce(epoch_us(f.superseded_at), {FOREVER}), {until}) AS usable_to
-                   {"".join(f", {text}" for text in columns)}
+                   {"".join(f", {text} AS {name}" for name, text in columns.items())}
             FROM {stream.table} f {joins}
             WHERE f.customer_id IS NOT NULL)
         WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to

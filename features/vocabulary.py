@@ -1,18 +1,181 @@
 """What a feature is, as data: a stream of rows, a filter, an operation, a window. The kernel computes it, nothing else does.
 
 A ``Measure`` is one line in a feature group and stands for one feature per window; names are built, never typed twice:
-``Measure("spend", LINES, "total", of="net")`` with windows (7, 30, None) is ``spend_7d``, ``spend_30d``, ``spend_all``.
+``Measure("spend", "lines", "total", "currency", "sum of net_amount of sale lines", of="net", windows=(7, 30, None))`` is
+``spend_7d``, ``spend_30d``, ``spend_all``. ``STREAMS`` says what rows and columns there are, ``OPERATIONS`` what can be
+asked of them and what is said of a customer about whom there is nothing.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["WINDOWS", "Feature", "Measure"]
+from features.errors import InputError
+
+__all__ = ["OPERATIONS", "STREAMS", "TEXTS", "WINDOWS", "Columns", "Feature", "Filter", "Measure", "Operation", "only", "window_name"]
 
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""
 
-_ZERO_WHEN_EMPTY = ("count", "total", "distinct", "open", "periods")
+Filter = tuple[tuple[str, tuple[str, ...]], ...]
+"""Columns and the values that count; all of them must hold."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a stream offers.
+
+    Attributes
+    ----------
+    rows
+        What one row is.
+    numbers
+        Column -> how many of its integer units make one of the feature's.
+    flags
+        Columns of 0 and 1.
+    words
+        Columns of text: what is counted distinctly, shared out, filtered by.
+    times
+        Fields with a time of their own, later than the row's.
+    """
+
+    rows: str
+    numbers: Mapping[str, float]
+    flags: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
+
+
+_AMOUNTS = {"net": 100.0, "gross": 100.0, "discount": 100.0, "quantity": 1000.0}
+_DAYPARTS = ("morning", "afternoon", "evening", "night")
+
+STREAMS: Mapping[str, Columns] = {
+    "orders": Columns(
+        "an order, at the time of its earliest line",
+        {"value": 100.0, "quantity": 1000.0, "lines": 1.0, "repeat_day": 1.0, "repeat_value": 100.0, "month": 1.0},
+        ("online", "weekend", *_DAYPARTS, "fourth_quarter", "discounted", "coupon", "single_line"),
+        ("channel", "store", "day"),
+    ),
+    "lines": Columns(
+        "a sale line, at the time of its order",
+        {**_AMOUNTS, "lines": 1.0},
+        ("repeat",),
+        ("product", "category", "brand", "channel"),
+    ),
+    "returns": Columns("a return line, at the time it came back", _AMOUNTS, (), ("order_id", "product", "category")),
+    "events": Columns(
+        "an event", {"duration": 1000.0}, (), ("kind", "product", "category", "channel", "session", "day")
+    ),
+    "tickets": Columns(
+        "a service ticket, at the time it was opened",
+        {"csat": 1.0},
+        (),
+        ("kind",),
+        ("first_response_at", "closed_at", "rated_at"),
+    ),
+    "ratings": Columns("a rating of a ticket, at the time it was given", {"csat": 1.0}),
+    "contacts": Columns(
+        "a delivered marketing message, at the time it was sent",
+        {},
+        (),
+        ("channel",),
+        ("opened_at", "clicked_at", "rejected_at", "unsubscribed_at"),
+    ),
+    "deliveries": Columns("a delivery, at the time of its order", {}, (), (), ("delivered_at", "late_at")),
+    "feedback": Columns("a piece of feedback", {"rating": 1000.0}, (), ("kind", "rated_kind")),
+    "cutoffs": Columns("a cutoff, the same for every customer", {}),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation.
+
+    Attributes
+    ----------
+    empty
+        What is said where there is nothing: 0, or null and when.
+    of
+        Kind of column it looks at: ``numbers``, ``flags``, ``words``, ``times``; empty for none.
+    by
+        Likewise its second column.
+    windows
+        ``any``; ``none`` looks at the whole history; ``days`` wants whole days, not the whole history.
+    """
+
+    empty: str
+    of: str = ""
+    by: str = ""
+    windows: str = "any"
+
+    @property
+    def zero_when_empty(self) -> bool:
+        """0 where nothing happened; otherwise null where undefined."""
+        return self.empty == "0"
+
+
+_NO_ROWS, _ONE = "null without rows", "null without two rows"
+
+OPERATIONS: Mapping[str, Operation] = {
+    # of the rows in the window
+    "count": Operation("0"),
+    "total": Operation("0", "numbers"),
+    "mean": Operation(_NO_ROWS, "numbers"),
+    "std": Operation(_ONE, "numbers"),
+    "minimum": Operation(_NO_ROWS, "numbers"),
+    "maximum": Operation(_NO_ROWS, "numbers"),
+    "share": Operation(_NO_ROWS, "flags"),
+    "share_of_total": Operation("null where the whole is 0", "numbers", "numbers"),
+    "distinct": Operation("0", "words"),
+    "periods": Operation("0", windows="days"),
+    "slope": Operation("0", windows="days"),
+    "slope_of": Operation("0", "numbers", windows="days"),
+    # how what they sum up to is shared out
+    "top_share": Operation("null where nothing has a group, or the whole is 0", "numbers", "words"),
+    "hhi": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
+    "entropy": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
+    "top_word": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
+    # of the first and the last row
+    "first": Operation(_NO_ROWS, "numbers", windows="none"),
+    "last": Operation(_NO_ROWS, "numbers", windows="none"),
+    "last_flag": Operation(_NO_ROWS, "flags", windows="none"),
+    "last_word": Operation(_NO_ROWS, "words", windows="none"),
+    "since_first": Operation(_NO_ROWS, windows="none"),
+    "since_last": Operation(_NO_ROWS, windows="none"),
+    "span": Operation(_NO_ROWS, windows="none"),
+    "latest": Operation("null without a rating", "numbers", windows="none"),
+    "last_rated": Operation("null while the last row has no rating", "numbers", "times", windows="none"),
+    # of fields with a time of their own
+    "followed": Operation("0", "times"),
+    "open": Operation("0", "times"),
+    "followed_share": Operation(_NO_ROWS, "times"),
+    "followed_mean": Operation("null where nothing followed", "times"),
+    "since_followed": Operation("null where nothing followed", "times", windows="none"),
+    # of the gaps between consecutive rows
+    "gaps": Operation("0", windows="none"),
+    "gap_mean": Operation(_ONE, windows="none"),
+    "gap_std": Operation("null without three rows", windows="none"),
+    "gap_min": Operation(_ONE, windows="none"),
+    "gap_max": Operation(_ONE, windows="none"),
+    "gap_last": Operation(_ONE, windows="none"),
+    "clumpiness": Operation(_ONE, windows="none"),
+    "log_day_gaps": Operation("0", windows="none"),
+    "longer_gaps": Operation("0", windows="none"),
+    "longer_gaps_share": Operation("null without a gap", windows="none"),
+    "renewal_share": Operation("null without a gap longer than the silence", windows="days"),
+    # of the cutoff alone
+    "season_sin": Operation("never null", windows="none"),
+    "season_cos": Operation("never null", windows="none"),
+    "given": Operation("null where the base has no year before", windows="none"),
+    # of other features
+    "ratio": Operation("null where undefined, or the whole is 0"),
+    "difference": Operation("null where one of the two is"),
+    "change": Operation("0", windows="days"),
+}
+
+
+TEXTS = ("top_word", "last_word")
+"""Operations whose result is a word."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +187,21 @@ class Measure:
     name
         Stem of the feature names.
     stream
-        The rows it looks at: ``orders``, ``lines``, ``returns``, ``events``, ``tickets``, ``ratings``, ``contacts``.
+        The rows it looks at, one of ``STREAMS``.
     operation
-        One of ``features.operations.OPERATIONS``, or ``ratio``.
+        One of ``OPERATIONS``.
     of
-        Column that is summed, counted distinctly, maximised, looked up; of ``open`` the time at which a row ends.
+        Column that is summed, counted distinctly, looked up; the time that follows.
     by
-        Column of the groups of ``top_share``; of ``last_rated`` the time of the rating.
+        Column of the groups of a share, the whole of ``share_of_total``, the time of ``last_rated``.
     where
-        Column and the values that count.
+        The rows that count.
     windows
         Days, None for the whole history; empty for a feature that has no window in its name (whole history).
     over
-        For ``ratio``: names (stems) of numerator and denominator; they share the window.
+        Names (stems) of the features that an operation on features looks at; they share the window.
+    most
+        How many of the largest groups ``top_share`` adds up.
     unit, meaning
         For the catalogue.
     """
@@ -48,16 +213,54 @@ class Measure:
     meaning: str
     of: str = ""
     by: str = ""
-    where: tuple[str, tuple[str, ...]] | None = None
+    where: Filter = ()
     windows: tuple[int | None, ...] = ()
-    over: tuple[str, str] | None = None
+    over: tuple[str, ...] = ()
+    most: int = 1
 
     def features(self, group: str) -> Iterator["Feature"]:
         """Yield the features of the family, one a window."""
         if not self.windows:
             yield Feature(self.name, group, self, None)
         for days in self.windows:
-            yield Feature(f"{self.name}_{window_name(days)}", group, self, days)
+            yield self.feature(group, days)
+
+    def feature(self, group: str, days: int | None) -> "Feature":
+        """Return the feature of one window, of the family's own or another."""
+        return Feature(f"{self.name}_{window_name(days)}", group, self, days)
+
+    def require(self) -> None:
+        """Refuse a measure that the vocabulary has no place for.
+
+        Raises
+        ------
+        InputError
+            Unknown stream, operation or column, or a window that the operation has no use for.
+        """
+        _known(self.name, "stream", self.stream, STREAMS)
+        _known(self.name, "operation", self.operation, OPERATIONS)
+        columns, operation = STREAMS[self.stream], OPERATIONS[self.operation]
+        for word, kind, column in (("of", operation.of, self.of), ("by", operation.by, self.by)):
+            if kind:
+                _known(self.name, word, column, getattr(columns, kind))
+            elif column:
+                raise InputError(f"measure {self.name}: {self.operation} looks at no column, {word} is {column!r}")
+        for column, values in self.where:
+            _known(self.name, "where", column, columns.words)
+            if not values:
+                raise InputError(f"measure {self.name}: where {column} lists no value: nothing would count")
+        if not all(days is None or days > 0 for days in self.windows):
+            raise InputError(f"measure {self.name}: windows are days above 0, not {list(self.windows)}")
+        if operation.windows == "none" and self.windows:
+            raise InputError(f"measure {self.name}: {self.operation} looks at the whole history: leave out windows")
+        if operation.windows == "days" and (not self.windows or None in self.windows):
+            raise InputError(f"measure {self.name}: {self.operation} needs windows in days")
+
+
+def _known(name: str, what: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -> None:
+    if given not in known:
+        close = ", ".join(difflib.get_close_matches(given, list(known), n=3) or known) or "none"
+        raise InputError(f"measure {name}: {what} {given!r} is not known, choose of: {close}")
 
 
 @dataclass(frozen=True)
@@ -75,23 +278,50 @@ class Feature:
         return self.measure.unit == "count" and self.zero_when_empty
 
     @property
+    def is_text(self) -> bool:
+        """Words, not numbers."""
+        return self.measure.operation in TEXTS
+
+    @property
     def zero_when_empty(self) -> bool:
         """0 where nothing happened; otherwise null where undefined."""
-        return self.measure.operation in _ZERO_WHEN_EMPTY
+        return OPERATIONS[self.measure.operation].zero_when_empty
+
+    @property
+    def empty(self) -> str:
+        """What is said of a customer about whom there is nothing."""
+        return OPERATIONS[self.measure.operation].empty
+
+    @property
+    def type(self) -> str:
+        """Type of the column: int64, float64 or string."""
+        return "string" if self.is_text else "int64" if self.is_count else "float64"
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """Names of the features that a ratio divides, in the same window."""
-        suffix = f"_{window_name(self.window_days)}" if self.measure.windows else ""
-        return tuple(f"{name}{suffix}" for name in self.measure.over or ())
+        """Names of the features that an operation on features looks at, in the same window."""
+        if not self.measure.windows:
+            return self.measure.over
+        return tuple(f"{stem}_{window_name(days)}" for stem in self.measure.over for days in self._operand_windows)
+
+    @property
+    def _operand_windows(self) -> tuple[int | None, ...]:
+        if self.measure.operation == "change" and self.window_days is not None:
+            return self.window_days, 2 * self.window_days
+        return (self.window_days,)
 
     @property
     def description(self) -> str:
         """One sentence with the window."""
-        if not self.measure.windows:
-            return self.measure.meaning
+        if not self.measure.windows or self.measure.operation in ("renewal_share", "change"):
+            return self.measure.meaning.format(days=self.window_days)
         days = self.window_days
         return f"{self.measure.meaning}, {'whole history' if days is None else f'last {days} days'}"
+
+
+def only(**columns: str | tuple[str, ...]) -> Filter:
+    """Return the filter that these columns have these values."""
+    return tuple((name, (values,) if isinstance(values, str) else values) for name, values in columns.items())
 
 
 def window_name(days: int | None) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.catalogue import FACTS, FEATURES
 from features.incoming import instant_of, microseconds
+from features.plan import Plan
 from features.profile import PROFILE_COLUMNS
 from serving.api import DecideRequest
 from serving.live import Live, Moment, now_us, plain, written
@@ -40,6 +41,7 @@ class Deciding:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._playbook: Playbook = default_playbook()
+        self._plan = Plan.of((*FEATURES, *FACTS, *self._playbook.measured))
 
     @property
     def playbook(self) -> Playbook:
@@ -112,9 +114,7 @@ class Deciding:
         }
 
     def _frame(self, session: Session, customer_id: str, at: int) -> tuple[Moment, pd.DataFrame]:
-        moments = [
-            m for m in self._live.moments(session, [customer_id], at, (*FEATURES, *FACTS)) if m.customer_ids
-        ]
+        moments = [one for one in self._live.moments(session, [customer_id], at, self._plan) if one.customer_ids]
         if not moments:
             raise Problem(
                 404, f"customer {customer_id!r} is not known: report an event or an order of theirs first"
@@ -123,7 +123,7 @@ class Deciding:
         known = session.customers([customer_id])
         words = [*session.consents([customer_id]), *_newer_words(session.open_facts([customer_id]))]
         as_of = pd.Timestamp(np.datetime64(moment.as_of, "us"))
-        columns = pd.DataFrame({"customer_id": pd.array(moment.customer_ids, dtype="str"), **moment.columns})
+        columns = pd.DataFrame({"customer_id": pd.array(moment.customer_ids, dtype="str"), **moment.columns, **moment.texts})
         scores = pd.DataFrame(
             dict(score_columns(moment.columns, self._live.models, self._live.model_version,
                                as_of=np.datetime64(moment.as_of, "us"), scored_at=np.datetime64(at, "us")))

@@ -102,7 +102,10 @@ def weekly(
         Its decisions that no contact has followed count under the caps, as they do online.
     """
     playbook, settings = default_playbook(), warehouse.settings()
-    frame = build(warehouse, [as_of], population="all", columns=[*names(), *(fact.name for fact in FACTS)])
+    measured = (*FACTS, *playbook.measured)
+    frame = build(
+        warehouse, [as_of], population="all", columns=[*names(), *(one.name for one in measured)], own=playbook.measured
+    )
     scores = score(frame, models, model_version)
     reserved = [] if store is None else _reserved(store, frame["customer_id"], as_of)
     facts = situation(

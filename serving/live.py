@@ -18,20 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.catalogue import FEATURES
 from features.contract import current_contract
 from features.errors import ContractError, ModelError, StoreUnavailable
 from features.incoming import Attributes, Fact, instant_of, merged, stream_rows
 from features.kernel import compute
 from features.packed import LAYOUT, unpack
-from features.streams import Rows
-from features.vocabulary import Feature
+from features.plan import Plan, whole_catalogue
+from features.windows import DAY_US
 from serving.api import FactKind, Rejected, Reported, read_facts
 from serving.score import SCORE_COLUMNS, score_columns
 from serving.store import Incoming, Known, OpenFact, Publication, Session, Store
 from training.predict import Models, load_models
 
 __all__ = ["Live", "Moment", "now_us", "plain", "written"]
+
+_Batches = Mapping[str, pa.RecordBatch]
 
 
 def now_us() -> int:
@@ -47,7 +48,9 @@ class _Served:
     generation: int
     publication: Publication
     category: Mapping[str, str]
+    brand: Mapping[str, str]
     store_zone: Mapping[str, str]
+    seasons: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Moment:
     customer_ids: list[str]
     as_of: int
     columns: Mapping[str, NDArray[np.float64]]
+    texts: Mapping[str, NDArray[np.object_]]
 
 
 class Live:
@@ -127,7 +131,7 @@ class Live:
         """
         at = now_us() if at is None else at
         with self._store.reading() as session:
-            moments = self.moments(session, customer_ids, at, FEATURES)
+            moments = self.moments(session, customer_ids, at, whole_catalogue())
         return self._score_rows(moments, customer_ids, at)
 
     def score_inline(
@@ -140,7 +144,7 @@ class Live:
             for customer, theirs in given.items()
             for seq, fact in enumerate(theirs)
         ]
-        return self._score_rows(self._computed({}, facts, at, FEATURES), list(given), at)
+        return self._score_rows(self._computed({}, facts, at, whole_catalogue()), list(given), at)
 
     def report(self, kind: FactKind, items: Sequence[Any]) -> tuple[Reported, bool]:
         """Take facts in, the good ones in one transaction; and tell whether all that failed are conflicts."""
@@ -184,7 +188,7 @@ class Live:
         }  # fmt: skip
 
     def moments(
-        self, session: Session, ids: Iterable[str], at: int, wanted: Sequence[Feature]
+        self, session: Session, ids: Iterable[str], at: int, wanted: Plan
     ) -> list[Moment]:
         """Return the known customers among these, as of ``at`` or their own newest fact."""
         self._renew(session)
@@ -197,7 +201,7 @@ class Live:
             self._served = _serve(session)
 
     def _computed(
-        self, known: Mapping[str, Known], facts: Sequence[OpenFact], at: int, wanted: Sequence[Feature]
+        self, known: Mapping[str, Known], facts: Sequence[OpenFact], at: int, wanted: Plan
     ) -> list[Moment]:
         """Compute the features of customers from their histories and open facts, each as of its own instant."""
         rows = unpack([(name, customer.history) for name, customer in known.items()])
@@ -213,15 +217,22 @@ class Live:
         moments += [self._moment(_of(rows, {name}), newest[name], wanted) for name in sorted(ahead)]
         return moments
 
-    def _moment(self, rows: Rows, as_of: int, wanted: Sequence[Feature]) -> Moment:
-        computed = compute(rows, np.array([as_of]), wanted, timezone=self.publication.timezone)
-        columns = {name: values[:, 0] for name, values in computed.columns.items()}
-        return Moment(computed.customers.to_pylist(), as_of, columns)
+    def _moment(self, rows: _Batches, as_of: int, wanted: Plan) -> Moment:
+        served = self._served
+        given = json.loads(served.seasons.get(str(as_of // DAY_US), "{}"))
+        computed = compute(
+            rows, np.array([as_of]), wanted, timezone=served.publication.timezone,
+            given={name: np.array([value], dtype=np.float64) for name, value in given.items()},
+        )  # fmt: skip
+        columns, texts = (
+            {name: values[:, 0] for name, values in found.items()} for found in (computed.columns, computed.texts)
+        )
+        return Moment(computed.customers.to_pylist(), as_of, columns, texts)
 
     def _attributes(self, known: Mapping[str, Known]) -> Attributes:
         zones = {name: json.loads(customer.profile).get("timezone") for name, customer in known.items()}
         own = {name: zone for name, zone in zones.items() if zone}
-        return Attributes(self._served.category, self._served.store_zone, own)
+        return Attributes(self._served.category, self._served.brand, self._served.store_zone, own)
 
 
 def _serve(session: Session) -> _Served:
@@ -239,7 +250,8 @@ def _serve(session: Session) -> _Served:
             f"the store was published by another Patron (features {publication.digest}, layout {publication.layout}; here "
             f"{current_contract().digest}, {LAYOUT}): serve with that one, or train and publish with this one"
         )
-    return _Served(generation, publication, session.attributes("category"), session.attributes("zone"))
+    kinds = ("category", "brand", "zone", "season")
+    return _Served(generation, publication, *(session.attributes(kind) for kind in kinds))
 
 
 def _models(files: Mapping[str, bytes]) -> Models:
@@ -255,10 +267,10 @@ def _fact(fact: OpenFact) -> Fact:
     return Fact(fact.table, str(fact.customer_id), fact.source, fact.received_at, fact.content)
 
 
-def _of(rows: Rows, names: set[str], *, without: bool = False) -> Rows:
+def _of(rows: _Batches, names: set[str], *, without: bool = False) -> _Batches:
     """Return the rows of these customers, or of all others."""
     wanted = pa.array(sorted(names), pa.string())
-    masks = {name: pc.is_in(table["entity"], value_set=wanted) for name, table in rows.items()}
+    masks = {name: pc.is_in(table.column("entity"), value_set=wanted) for name, table in rows.items()}
     return {
         name: table.filter(pc.invert(masks[name]) if without else masks[name]) for name, table in rows.items()
     }

@@ -1,9 +1,11 @@
 """``patron publish``: the warehouse's serving copy and the champion's files, into the store."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pyarrow.compute as pc
 from features.contract import current_contract
 from features.packed import LAYOUT, pack
 from features.profile import PROFILE_COLUMNS, consents, profiles, usable_at
+from features.seasons import SEASONS_AHEAD_DAYS, Base
 from features.streams import partitions, read
 from features.warehouse import Warehouse
+from features.windows import DAY_US
 from serving.inbox import held
 from serving.store import Publication, Store
 from training.predict import Models, save_models
@@ -85,7 +89,7 @@ def publish(
             ("bundle", _files(models)),
             ("consents", _records(consents(warehouse, as_of))),
             ("links", _links(connection, as_of)),
-            ("attributes", _attributes(connection, as_of)),
+            ("attributes", chain(_attributes(connection, as_of), _seasons(connection, at))),
         ):
             _write(store, generation, table, found)
         with store.writing("publish") as session:  # one at a time
@@ -158,7 +162,17 @@ def _attributes(connection: duckdb.DuckDBPyConnection, as_of: pd.Timestamp) -> I
     found = connection.sql(f"""
         SELECT 'category' AS kind, source || '|' || product_id AS key, category_1 AS value FROM products
         WHERE category_1 IS NOT NULL AND {usable_at(as_of)}
+        UNION ALL SELECT 'brand', source || '|' || product_id, brand FROM products
+        WHERE brand IS NOT NULL AND {usable_at(as_of)}
         UNION ALL SELECT 'zone', source || '|' || store_id, timezone FROM stores
         WHERE timezone IS NOT NULL AND {usable_at(as_of)}
     """)
     yield from found.to_arrow_table().to_pylist()
+
+
+def _seasons(connection: duckdb.DuckDBPyConnection, at: int) -> Iterator[dict[str, Any]]:
+    """Yield what is known of the base's coming seasons: a year back, it is known for months ahead."""
+    base, today = Base.of(connection), at // DAY_US
+    for day in range(today, today + SEASONS_AHEAD_DAYS):
+        found = {name: value for name, value in base.seasons(day, at).items() if not math.isnan(value)}
+        yield {"kind": "season", "key": str(day), "value": json.dumps(found)}

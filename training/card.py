@@ -164,7 +164,9 @@ points where the season turns, their order less so.
 
 
 def _contract(data: Mapping[str, Any]) -> Contract:
-    return Contract(tuple(data["names"]), data["digest"])
+    """Read a contract; that of an older card, which lacks types and definitions, is refused by ``require_same``."""
+    types, definitions = (tuple(data.get(part, ())) for part in ("types", "definitions"))
+    return Contract(tuple(data["names"]), types, definitions, data["digest"])
 
 
 def _listed(parameters: Mapping[str, float | int]) -> str:

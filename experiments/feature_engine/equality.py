@@ -1,18 +1,13 @@
 """Two results hold the same rows: counts and amounts to the last bit, real numbers to 1e-9."""
 
-import duckdb
-import numpy as np
-import pandas as pd
-from queries import COLUMNS
+from pathlib import Path
 
-from features.catalogue import select
+import duckdb
+from columns import COLUMNS, EXACT
 
 __all__ = ["Unequal", "compare"]
 
-EXACT = ("count", "currency", "units")
-"""Units of which there are smallest parts; a column in any other is a real number."""
 TOLERANCE = 1e-9
-KEYS = ["customer_id", "cutoff"]
 
 
 class Unequal(Exception):
@@ -20,34 +15,61 @@ class Unequal(Exception):
 
 
 def compare(ours: str, theirs: str) -> int:
-    """Hold two Parquet files of ``KEYS`` and the 26 columns against each other; return how many rows they have.
+    """Hold the customer, cutoff and 26 columns of two Parquet files against each other; return the number of rows.
 
     Raises
     ------
     Unequal
         Names the first column that differs, with both values.
     """
-    left, right = _read(ours), _read(theirs)
-    if not left[KEYS].equals(right[KEYS]):
-        raise Unequal(f"{len(left):,} rows against {len(right):,}, or other customers or cutoffs")
-    for feature in select(COLUMNS):
-        a, b = left[feature.name], right[feature.name]
-        tolerance = 0.0 if feature.measure.unit in EXACT else TOLERANCE
-        differs = ~np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
-        if differs.any():
-            first = int(np.flatnonzero(differs)[0])
-            who = ", ".join(str(left[key][first]) for key in KEYS)
+    folder = str(Path(ours).parent)
+    with duckdb.connect(config={"temp_directory": folder, "preserve_insertion_order": False}) as connection:
+        connection.execute("SET enable_progress_bar=false")
+        for name, path in (("ours", ours), ("theirs", theirs)):
+            connection.execute(f"CREATE VIEW {name} AS {_values(path)}")
+        left, right = (_one(connection, f"SELECT count(*) FROM {name}")[0] for name in ("ours", "theirs"))
+        both = ", ".join(f"count(*) FILTER ({_differs(name)})" for name in COLUMNS)
+        shared, *differing = _one(
+            connection, f"SELECT count(*), {both} FROM ours a JOIN theirs b USING (customer, moment)"
+        )
+        if not left == right == shared:
             raise Unequal(
-                f"{feature.name} of {who}: {a[first]} against {b[first]}; {differs.sum():,} of {len(left):,}"
+                f"{left:,} rows against {right:,}, of which {shared:,} are of the same customers and cutoffs"
             )
-    return len(left)
+        for name, count in zip(COLUMNS, differing, strict=True):
+            if count:
+                raise Unequal(f"{_first(connection, name)}; {count:,} of {left:,} differ")
+    return left
 
 
-def _read(path: str) -> pd.DataFrame:
+def _values(path: str) -> str:
     columns = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in COLUMNS)
-    with duckdb.connect() as connection:
-        frame: pd.DataFrame = connection.sql(
-            f"SELECT customer_id, CAST(cutoff AS TIMESTAMP) AS cutoff, {columns} FROM read_parquet('{path}') "
-            "ORDER BY cutoff, customer_id"
-        ).df()
-    return frame
+    without_nan = ", ".join(
+        f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END AS {name}" for name in COLUMNS
+    )
+    return f"""SELECT customer, moment, {without_nan} FROM (
+        SELECT customer_id AS customer, CAST(cutoff AS TIMESTAMP) AS moment, {columns} FROM read_parquet('{path}'))"""
+
+
+def _differs(name: str) -> str:
+    """SQL: the two values are not the same."""
+    if name in EXACT:
+        return f"a.{name} IS DISTINCT FROM b.{name}"
+    return (
+        f"(a.{name} IS NULL) <> (b.{name} IS NULL) "
+        f"OR abs(a.{name} - b.{name}) > {TOLERANCE} + {TOLERANCE} * abs(b.{name})"
+    )
+
+
+def _first(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    customer, moment, ours, theirs = _one(
+        connection,
+        f"SELECT customer, moment, a.{name}, b.{name} FROM ours a JOIN theirs b USING (customer, moment) "
+        f"WHERE {_differs(name)} ORDER BY moment, customer LIMIT 1",
+    )
+    return f"{name} of {customer}, {moment}: {ours} against {theirs}"
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    row: tuple[int, ...] = connection.execute(query).fetchall()[0]
+    return row

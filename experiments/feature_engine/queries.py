@@ -1,7 +1,8 @@
-"""The same 26 columns in DuckDB's SQL, in three forms.
+"""The same 26 columns in DuckDB's SQL, in three forms that aggregate; ``prefix`` holds a fourth.
 
 A GROUP BY for each cutoff; a range join of cutoffs and rows; and again a GROUP BY for each cutoff, but with distinct
-counts as Patron counts them: a row counts if the customer's next one of the same day or product is not before the cutoff.
+counts as Patron counts them: a row counts if the customer's next one of the same day or product is not before the
+cutoff.
 
 What the warehouse can hold and the made-up one does not (links, corrections, rows known late) is left out, and orders
 are grouped once for all cutoffs: SQL gets the shortest form that is right on these rows.
@@ -12,11 +13,20 @@ from string import Template
 
 import duckdb
 import pyarrow as pa
+from columns import COLUMNS, WINDOWS
 
-__all__ = ["COLUMNS", "group_by_per_cutoff", "group_by_with_next", "range_join", "read_and_sort"]
+__all__ = [
+    "LINES_WITH_NEXT",
+    "ORDERS_WITH_NEXT",
+    "SELECTED",
+    "group_by_per_cutoff",
+    "group_by_with_next",
+    "instant",
+    "list_cutoffs",
+    "make",
+    "range_join",
+]
 
-WINDOWS = ("30d", "90d", "365d", "all")
-FAMILIES = ("orders", "spend", "units", "active_days")
 # Column -> SQL over the grouped rows; the columns of the families stand before these.
 OTHERS = {
     "refunds_365d": "coalesce(refunds_365d, 0)",
@@ -30,9 +40,9 @@ OTHERS = {
     "carts_30d": "coalesce(carts_30d, 0)",
     "days_since_last_event": "(epoch_us(cutoff) - epoch_us(event_at)) / 864e8",
 }
-IN_WINDOWS = {f"{name}_{window}": f"coalesce({name}_{window}, 0)" for name in FAMILIES for window in WINDOWS}
-COLUMNS = (*IN_WINDOWS, *OTHERS)
-"""The 26 columns, of the customers with an order in the 365 days before the cutoff."""
+_SQL = {name: f"coalesce({name}, 0)" for name in COLUMNS} | OTHERS
+SELECTED = ", ".join(f"{_SQL[name]} AS {name}" for name in COLUMNS)
+"""The columns, from what each form has grouped under the same names."""
 
 ORDERS = """
     SELECT customer_id, min(paid_at) AS ordered_at, CAST(min(paid_at) AS DATE) AS day,
@@ -77,7 +87,7 @@ def _features(lines: str, active_days: str, distinct_products: str) -> Template:
                count(*) FILTER (kind = 'view' AND "at" >= $c - INTERVAL 30 DAY) AS views_30d,
                count(*) FILTER (kind = 'cart_add' AND "at" >= $c - INTERVAL 30 DAY) AS carts_30d
         FROM events $joined WHERE "at" < $c GROUP BY customer_id, cutoff)
-    SELECT customer_id, cutoff, {", ".join(f"{sql} AS {name}" for name, sql in (IN_WINDOWS | OTHERS).items())}
+    SELECT customer_id, cutoff, {SELECTED}
     FROM bought LEFT JOIN items USING (customer_id, cutoff) LEFT JOIN seen USING (customer_id, cutoff)
     """)
 
@@ -93,50 +103,44 @@ FEATURES_WITH_NEXT = _features(
     "count(*) FILTER (kind = 'sale' AND coalesce(next_of_product >= $c, true))",
 )
 
-# Each customer's rows together and in time, with the columns that the 26 need.
-SORTED = (
-    """SELECT customer_id, paid_at, order_id, kind, product_id, net_amount, quantity FROM order_lines
-       WHERE paid_at < $last ORDER BY customer_id, paid_at""",
-    'SELECT customer_id, "at", kind FROM events WHERE "at" < $last ORDER BY customer_id, "at"',
-)
-
 
 def group_by_per_cutoff(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[str]) -> pa.Table:
     """Group once for each cutoff."""
-    _make(connection, "orders", ORDERS, cutoffs)
+    make(connection, "orders", ORDERS, cutoffs)
     return _each(connection, FEATURES, cutoffs)
 
 
 def group_by_with_next(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[str]) -> pa.Table:
     """Group once for each cutoff, without a single DISTINCT."""
-    _make(connection, "orders", ORDERS_WITH_NEXT, cutoffs)
-    _make(connection, "lines", LINES_WITH_NEXT, cutoffs)
+    make(connection, "orders", ORDERS_WITH_NEXT, cutoffs)
+    make(connection, "lines", LINES_WITH_NEXT, cutoffs)
     return _each(connection, FEATURES_WITH_NEXT, cutoffs)
 
 
 def range_join(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[str]) -> pa.Table:
     """Join every row with the cutoffs that come after it, and group all at once."""
-    _make(connection, "orders", ORDERS, cutoffs)
-    listed = ", ".join(f"({_instant(cutoff)})" for cutoff in cutoffs)
-    _make(connection, "cutoffs", f"SELECT * FROM (VALUES {listed}) AS listed (c)", cutoffs)
+    make(connection, "orders", ORDERS, cutoffs)
+    list_cutoffs(connection, cutoffs)
     return connection.sql(FEATURES.substitute(c="c", joined=", cutoffs")).to_arrow_table()
 
 
-def read_and_sort(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[str]) -> None:
-    """Do what no engine can do without: read the rows, and bring each customer's together and in time."""
-    for query in SORTED:
-        connection.sql(Template(query).substitute(last=_instant(max(cutoffs)))).to_arrow_table()
+def list_cutoffs(connection: duckdb.DuckDBPyConnection, cutoffs: Sequence[str]) -> None:
+    """Make the table ``cutoffs`` with the one column ``c``."""
+    listed = ", ".join(f"({instant(cutoff)})" for cutoff in cutoffs)
+    make(connection, "cutoffs", f"SELECT * FROM (VALUES {listed}) AS listed (c)", cutoffs)
 
 
-def _make(connection: duckdb.DuckDBPyConnection, name: str, query: str, cutoffs: Sequence[str]) -> None:
-    last = _instant(max(cutoffs))
+def make(connection: duckdb.DuckDBPyConnection, name: str, query: str, cutoffs: Sequence[str]) -> None:
+    """Make a temporary table; ``$last`` in the query is the last cutoff."""
+    last = instant(max(cutoffs))
     connection.execute(f"CREATE TEMP TABLE {name} AS {Template(query).substitute(last=last)}")
 
 
 def _each(connection: duckdb.DuckDBPyConnection, features: Template, cutoffs: Sequence[str]) -> pa.Table:
-    queries = (features.substitute(c=_instant(cutoff), joined="") for cutoff in cutoffs)
+    queries = (features.substitute(c=instant(cutoff), joined="") for cutoff in cutoffs)
     return pa.concat_tables([connection.sql(query).to_arrow_table() for query in queries])
 
 
-def _instant(cutoff: str) -> str:
+def instant(cutoff: str) -> str:
+    """SQL of a cutoff."""
     return f"TIMESTAMP '{cutoff}'"

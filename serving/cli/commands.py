@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from features import Warehouse, build, ingest_source, ingest_tables, instant
-from features.build import POPULATIONS
 from features.errors import InputError, PatronError
 from features.sources import SOURCES
 from serving import settings
+from serving.cli import catalogue
+from serving.cli.terminal import WarehouseFile, console, progress_bar, whole_file, write_parquet
 
 __all__ = ["app", "main"]
 
@@ -29,10 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Customer intelligence for retailers: features, churn, and the weekly at-risk list.",
 )
-# into a file or a pipe, tables are not squeezed into a terminal's width
-console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+app.add_typer(catalogue.app, name="features")
 
-WarehouseFile = Annotated[Path, typer.Option("--warehouse", help="The warehouse file (DuckDB).")]
 AsOf = Annotated[
     str, typer.Option("--as-of", help="Date (00:00 UTC) or instant; nothing at or after it is used.")
 ]
@@ -98,22 +96,6 @@ def _flow_back(warehouse: Warehouse, store: str) -> None:
 
 
 @app.command()
-def features(
-    warehouse: WarehouseFile,
-    cutoff: Annotated[list[str], typer.Option(help="Date (00:00 UTC) or instant; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    population: Annotated[str, typer.Option(help=" or ".join(POPULATIONS))] = "active-365d",
-) -> None:
-    """Build the features of a population as they were known at each cutoff."""
-    from serving.cli.reports import progress_bar, write_parquet
-
-    with progress_bar(console, "features") as progress:
-        frame = build(Warehouse(warehouse), cutoff, population=population, progress=progress)
-    write_parquet(frame, out)
-    console.print(f"{len(frame):,} rows (customer, cutoff) x {frame.shape[1] - 2} features -> {out}")
-
-
-@app.command()
 def train(warehouse: WarehouseFile, as_of: AsOf, trials: Trials = 0) -> None:
     """Train the churn model on what was known before the as-of; judge it, register it."""
     from serving.cli.reports import print_training
@@ -144,7 +126,7 @@ def backtest(
     trials: Trials = 0,
 ) -> None:
     """Train as of each origin, predict, and hold the predictions against what happened."""
-    from serving.cli.reports import outcome_record, print_outcomes, whole_file
+    from serving.cli.reports import outcome_record, print_outcomes
     from training.workflow import backtest_origin
 
     store = Warehouse(warehouse)
@@ -163,7 +145,7 @@ def score(
     model: Model = "champion",
 ) -> None:
     """Score every known customer; where no score can be given the status says why."""
-    from serving.cli.reports import counts, write_parquet
+    from serving.cli.reports import counts
     from serving.score import score as score_frame
     from training.registry import Registry, model_name
 
@@ -232,7 +214,6 @@ def simulate(
 ) -> None:
     """Make a retailer up whose truth is known: canonical tables before the end, what is true from it on."""
     from features.sources.simulate import generate
-    from serving.cli.reports import progress_bar
 
     with progress_bar(console, "simulating") as progress:
         rows = generate(out, customers, days, instant(end).to_datetime64(), seed, progress=progress)
@@ -247,7 +228,6 @@ def publish(warehouse: WarehouseFile, store: StoreUrl = None, model: Model = "ch
     """Write the serving copy of every customer, and the model, into the store; the service works from it."""
     import pandas as pd
 
-    from serving.cli.reports import progress_bar
     from serving.publish import publish as write_copy
     from serving.store import Store
     from training.registry import Registry, model_name

@@ -4,8 +4,9 @@ from enum import StrEnum
 
 from features.catalogue import FACTS, FEATURES
 from features.tables import TABLES
+from features.vocabulary import Feature
 
-__all__ = ["CHANNELS", "COLUMNS", "PURPOSES", "SCORES", "Type", "consent_column"]
+__all__ = ["CHANNELS", "COLUMNS", "PURPOSES", "SCORES", "Type", "column_type", "consent_column"]
 
 
 class Type(StrEnum):
@@ -51,8 +52,13 @@ def consent_column(channel: str, purpose: str) -> str:
     return f"consent_{channel}_{purpose}"
 
 
+def column_type(feature: Feature) -> Type:
+    """Return the type of a feature's column."""
+    return Type.TEXT if feature.is_text else Type.NUMBER
+
+
 COLUMNS: dict[str, Type] = {
-    **{feature.name: Type.NUMBER for feature in (*FEATURES, *FACTS)},
+    **{feature.name: column_type(feature) for feature in (*FEATURES, *FACTS)},
     **dict.fromkeys((*_RESERVATIONS, *SCORES), Type.NUMBER),
     **{name: type_ for type_, names in _PROFILE.items() for name in names.split()},
     **{consent_column(channel, purpose): Type.TEXT for channel in CHANNELS for purpose in PURPOSES},

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +16,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from features.build import build
-from features.catalogue import names
+from features.catalogue import FACTS, FEATURES, GROUPS, describe, names
 from features.warehouse import Warehouse
+from serving.cli import catalogue
 from serving.lists import weekly
 from training.predict import Models
 from training.registry import model_name
@@ -159,6 +163,110 @@ def test_features_of_everybody(patron, shop, tmp_path):
     arguments = ["--cutoff", "2026-09-07", "--population", "all", "--out", out]
     assert patron("features", "--warehouse", shop.warehouse.path, *arguments).code == 0
     assert len(pd.read_parquet(out)) == 1500
+
+
+def test_features_are_listed_by_group_and_facts_as_such(patron):
+    done = patron("features", "list")
+    assert (done.code, done.err) == (0, "")
+    headings = re.findall(r"^(\w+) \((\d+) (features|facts, no features)\)$", done.out, re.MULTILINE)
+    counts = Counter(feature.group for feature in (*FEATURES, *FACTS))
+    assert headings == [
+        *((group, str(counts[group]), "features") for group in GROUPS),
+        ("facts", str(len(FACTS)), "facts, no features"),
+    ]
+    assert re.findall(r"^([a-z]\w+) .* (?:int64|float64|string) ", done.out, re.MULTILINE) == [
+        feature.name for feature in (*FEATURES, *FACTS)
+    ]
+    assert done.out.endswith(f"{len(FEATURES)} features in {len(GROUPS)} groups, {len(FACTS)} facts\n")
+
+
+@pytest.mark.parametrize("group", ["renewal", "facts"])
+def test_features_of_one_group_are_listed(patron, group):
+    done = patron("features", "list", "--group", group)
+    assert (done.code, done.err) == (0, "")
+    named = [word for word in done.out.split() if word in {feature.name for feature in (*FEATURES, *FACTS)}]
+    assert {one.group for one in (*FEATURES, *FACTS) if one.name in named} == {group}
+    assert len(set(named)) == sum(one.group == group for one in (*FEATURES, *FACTS))
+
+
+def test_a_listed_feature_says_what_it_is(patron):
+    lines = patron("features", "list", "--group", "returns").out.splitlines()
+    assert lines[1] == "Returns: what came back."
+    assert lines[2].split() == ["name", "unit", "type", "window", "empty", "description"]
+    shown = [re.split(r"  +", line.strip()) for line in lines[3:]]
+    assert [
+        "refunds_30d",
+        "currency",
+        "float64",
+        "30d",
+        "0",
+        "sum of net_amount of return lines, last 30 days",
+    ] in shown
+    assert ["return_orders_90d", "count", "int64", "90d", "0", "orders brought back, last 90 days"] in shown
+    assert [
+        "refunds_all",
+        "currency",
+        "float64",
+        "all",
+        "0",
+        "sum of net_amount of return lines, whole history",
+    ] in shown
+    assert [
+        "days_since_last_return",
+        "days",
+        "float64",
+        "-",
+        "null without rows",
+        "days since goods last came back",
+    ] in shown
+
+
+def test_the_list_is_readable_in_100_columns(monkeypatch, capsys):
+    narrow = Console(highlight=False, markup=False, soft_wrap=True, width=100)
+    monkeypatch.setattr(catalogue, "console", narrow)
+    catalogue.list_()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 100
+    first = [line.split()[0] for line in lines if line[:1].strip()]
+    assert [one.name for one in (*FEATURES, *FACTS) if one.name not in first] == []
+
+
+@pytest.mark.parametrize("name", ["orders_30d", "orders_ahead_last_year", "last_channel"])
+def test_a_feature_or_fact_is_described(patron, name):
+    done = patron("features", "describe", name)
+    assert (done.code, done.err, done.out) == (0, "", describe(name) + "\n")
+
+
+def test_unknown_features_and_groups_are_told_with_those_close_to_them(patron):
+    line = told(patron("features", "describe", "spend_31d"))
+    assert "no feature is called 'spend_31d' (close: spend_30d" in line
+    assert told(patron("features", "list", "--group", "rhythms")).endswith("'rhythms': choose of rhythm")
+    assert "choose of purchases, rhythm, renewal" in told(patron("features", "list", "--group", "xyzzy"))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "rest"),
+    [
+        ("--warehouse", ["--cutoff", "2024-01-01", "--out", "f"]),
+        ("--cutoff", ["--warehouse", "w.duckdb", "--out", "f"]),
+        ("--out", ["--warehouse", "w.duckdb", "--cutoff", "2024-01-01"]),
+    ],
+)
+def test_building_features_needs_its_options_still(patron, left_out, rest):
+    done = patron("features", *rest)
+    assert (done.code, done.out) == (2, "")
+    assert f"Missing option '{left_out}'" in done.err
+
+
+def test_a_misspelt_command_of_features_is_told_as_such(patron):
+    done = patron("features", "lst")
+    assert (done.code, done.out) == (2, "")
+    assert "No such command 'lst'" in done.err
+
+
+def test_options_of_building_are_not_overlooked_before_another_command(patron, tmp_path):
+    options = ["--warehouse", tmp_path / "w.duckdb", "--cutoff", "2024-01-01", "--out", tmp_path / "f"]
+    assert "leave them out before list" in told(patron("features", *options, "list"))
 
 
 def test_score_file(patron, shop, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from features.contract import Contract
+from features.errors import ContractError
 from training.baselines import MBGNBD
 from training.calibration import PlattCalibration
 from training.card import ChurnCard, TimingCard, page
@@ -21,7 +22,9 @@ CARD = ChurnCard(
     cutoffs=("2024-03-06T00:00:00", "2024-04-02T00:00:00"),
     rows=12_345,
     churn_share=0.5371,
-    contract=Contract(("orders_7d", "last_csat"), "0123456789abcdef"),
+    contract=Contract(
+        ("orders_7d", "last_csat"), ("int64", "float64"), ("0a1b2c3d", "4e5f6a7b"), "0123456789abcdef"
+    ),
     baseline=MBGNBD(r=0.1 + 0.2, alpha=10.7, a=1.0, b=15.3),
     baseline_mean=1 / 3,
     tree_weight=0.5,
@@ -52,14 +55,31 @@ def test_nothing_is_lost_through_json(card):
     again = type(card).from_json(card.to_json())
     assert again == card
     assert isinstance(again.cutoffs, tuple)
-    assert isinstance(again.contract.names, tuple)
+    assert [type(part) for part in vars(again.contract).values()] == [tuple, tuple, tuple, str]
     assert again.to_json() == card.to_json()
 
 
 def test_the_json_is_for_other_programs_too():
     data = json.loads(CARD.to_json())
-    assert data["contract"] == {"names": ["orders_7d", "last_csat"], "digest": "0123456789abcdef"}
+    assert data["contract"] == {
+        "names": ["orders_7d", "last_csat"],
+        "types": ["int64", "float64"],
+        "definitions": ["0a1b2c3d", "4e5f6a7b"],
+        "digest": "0123456789abcdef",
+    }
     assert data["calibration"] == {"intercept": 0.0, "slope": 1.2054}
+
+
+@pytest.mark.parametrize("card", [CARD, TIMING])
+def test_the_card_of_an_older_patron_is_read_and_its_contract_refused(card):
+    data = json.loads(card.to_json())
+    del data["contract"]["types"], data["contract"]["definitions"]
+    older = type(card).from_json(json.dumps(data))
+    assert replace(older, contract=card.contract) == card
+    with pytest.raises(
+        ContractError, match="2 names, 0 types and 0 definitions of features: an older Patron wrote it"
+    ):
+        older.contract.require_same(card.contract)
 
 
 def test_the_page_says_what_one_has_to_know():

@@ -109,14 +109,39 @@ def test_halves_of_two_trainings_are_refused(folder, change):
 
 def test_features_whose_definitions_changed_are_refused(folder):
     today = with_contract(folder, digest="0" * 16)
-    says = f"the model's features have definitions {'0' * 16}, this Patron's are {today.digest}"
-    with pytest.raises(ContractError, match=says):
+    with pytest.raises(ContractError, match=rf"digest {'0' * 16} \(now {today.digest}\)"):
+        load_models(folder)
+
+
+def test_a_feature_whose_definition_changed_is_named(folder, model):
+    contract, place = model.card.contract, model.card.contract.names.index("spend_30d")
+    definitions = (*contract.definitions[:place], "0" * 8, *contract.definitions[place + 1 :])
+    with_contract(folder, definitions=definitions, digest="0" * 16)
+    with pytest.raises(ContractError, match=r": definition changed spend_30d\. Score with"):
+        load_models(folder)
+
+
+def test_cards_of_an_older_patron_are_refused_as_such(folder):
+    for name in ("churn", "timing"):
+        path = folder / f"{name}_card.json"
+        card = json.loads(path.read_text())
+        del card["contract"]["types"], card["contract"]["definitions"]
+        path.write_text(json.dumps(card))
+    with pytest.raises(
+        ContractError, match=r"0 types and 0 definitions of features: an older Patron wrote it"
+    ):
         load_models(folder)
 
 
 def test_features_that_are_gone_are_refused_by_name(folder, model):
-    with_contract(folder, names=("gone_30d", *model.card.contract.names))
-    with pytest.raises(ContractError, match=r"missing gone_30d; unexpected none"):
+    contract = model.card.contract
+    with_contract(
+        folder,
+        names=("gone_30d", *contract.names),
+        types=("int64", *contract.types),
+        definitions=("0" * 8, *contract.definitions),
+    )
+    with pytest.raises(ContractError, match=r": missing gone_30d\. Score with"):
         load_models(folder)
 
 

@@ -1,0 +1,90 @@
+"""Rows of a table as NumPy columns, each made when it is first asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.arrow import codes, ints, whole
+from features.streams import CHOICES
+
+__all__ = ["NO_WORDS", "Raw"]
+
+Ints = NDArray[np.int64]
+
+NO_WORDS = pa.array([], pa.string())
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Some rows of a table, and whose they are.
+
+    Attributes
+    ----------
+    name
+        The stream they were read as.
+    who
+        Number of the customer of each row.
+    block
+        Positions in the table of the rows that columns are made of; None: all.
+    chosen
+        Which of those the rows are; None: all.
+    """
+
+    name: str
+    table: pa.Table | pa.RecordBatch
+    who: Ints
+    block: Ints | None = None
+    chosen: Ints | None = None
+    _made: dict[str, tuple[Ints, pa.Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    def only(self, which: Ints, who: Ints | None = None) -> "Raw":
+        """Return the rows at these positions, perhaps numbered otherwise."""
+        chosen = which if self.chosen is None else self.chosen[which]
+        return Raw(self.name, self.table, self.who[which] if who is None else who, self.block, chosen, self._made)
+
+    def ints(self, column: str) -> Ints:
+        """Return a column of whole numbers; null is ``FOREVER``."""
+        if column not in self._made:
+            self._made[column] = ints(self.table, column, self.block), NO_WORDS
+        return self._of(self._made[column][0])
+
+    def codes(self, column: str) -> tuple[Ints, pa.Array]:
+        """Return a column of words as codes, and what they stand for: in the order of the alphabet where that matters."""
+        choices = _choices(self.name).get(column)
+        if choices is not None:
+            return self.ints(column), choices
+        if column not in self._made:
+            self._made[column] = codes(self._words(column, self.block), ranked=column in _RANKED)
+        found, words = self._made[column]
+        return self._of(found), words
+
+    def ranks(self, column: str, which: Ints) -> Ints:
+        """Return the places in the alphabet of the words at these positions among each other."""
+        if self.chosen is not None:
+            which = self.chosen[which]
+        return codes(self._words(column, which if self.block is None else self.block[which]), ranked=True)[0]
+
+    def has(self, column: str, word: str) -> NDArray[np.bool_]:
+        """Tell which rows have a word of a fixed choice."""
+        here: NDArray[np.bool_] = self.ints(column) == CHOICES[self.name][column].index(word)
+        return here
+
+    def _words(self, column: str, which: Ints | None) -> pa.Array:
+        words = whole(self.table.column(column))
+        return words if which is None else words.take(pa.array(which))
+
+    def _of(self, values: Ints) -> Ints:
+        return values if self.chosen is None else values[self.chosen]
+
+
+_RANKED = ("category", "brand")
+"""Columns that are shared out: their order decides ties. Ids are only told apart."""
+
+
+@cache
+def _choices(name: str) -> Mapping[str, pa.Array]:
+    return {column: pa.array(words, pa.string()) for column, words in CHOICES.get(name, {}).items()}
