@@ -7,12 +7,17 @@ from numpy.typing import NDArray
 
 from features.streams import FOREVER
 
-__all__ = ["MISSING", "codes", "ints", "whole"]
+__all__ = ["MISSING", "NO_WORDS", "codes", "ints", "whole"]
 
 Ints = NDArray[np.int64]
 
 MISSING = -1
 """Code of a word that is not there (a line without category)."""
+
+
+NO_WORDS = pa.array([], pa.string())
+
+_INT64, _STRING = pa.int64(), pa.string()
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -26,9 +31,11 @@ def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 def ints(table: pa.Table | pa.RecordBatch, name: str, which: Ints | None = None) -> Ints:
     """Return a column, or its values at some positions, as int64; nulls become ``FOREVER`` (a time that never came)."""
     column = whole(table.column(name))
+    if column.null_count == len(column):
+        return np.full(len(column) if which is None else len(which), FOREVER)
     if column.null_count:
-        column = pc.fill_null(column.cast(pa.int64()), FOREVER)
-    values = np.asarray(column.to_numpy(zero_copy_only=False))
+        column = pc.fill_null(column if column.type == _INT64 else column.cast(_INT64), FOREVER)
+    values = column.to_numpy(zero_copy_only=False)
     return (values if which is None else values[which]).astype(np.int64, copy=False)
 
 
@@ -40,7 +47,10 @@ def codes(column: pa.Array | pa.ChunkedArray, *, ranked: bool = False) -> tuple[
     ranked
         In the order of the alphabet; otherwise in no particular order.
     """
-    encoded = whole(column).cast(pa.string(), safe=True).dictionary_encode()
+    column = whole(column)
+    if column.null_count == len(column):
+        return np.full(len(column), MISSING), NO_WORDS
+    encoded = (column if column.type == _STRING else column.cast(_STRING)).dictionary_encode()
     indices = encoded.indices if encoded.null_count == 0 else pc.fill_null(encoded.indices, MISSING)
     found, words = indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
     if ranked and len(words) > 1:

@@ -4,21 +4,18 @@ Nothing is made before a measure asks for it: a column that no feature looks at 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
 
-from features.arrow import MISSING
-from features.raw import NO_WORDS, Raw
+from features.arrow import MISSING, NO_WORDS
+from features.raw import Raw
 from features.sales import Sold, local_time
 from features.streams import FOREVER
-from features.windows import DAY_US, Grid, Ints, Stream, sorted_by
+from features.windows import DAY_US, Coded, Ints, Stream, sorted_by
 
 __all__ = ["Streams"]
-
-_EMPTY = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -29,20 +26,20 @@ class Streams:
     ----------
     rows
         Stream name -> rows as they were read.
-    grids
-        Stream name -> its windows.
     timezone
         Where neither customer nor store has a zone; days are counted in it.
     """
 
     rows: Mapping[str, Raw]
-    grids: Mapping[str, Grid]
     customers: int
     timezone: str
+    _made: dict[str, Stream] = field(default_factory=dict, repr=False, compare=False)
 
     def make(self, name: str) -> Stream:
         """Return a stream."""
-        return _MAKERS[name](self)
+        if name not in self._made:
+            self._made[name] = _MAKERS[name](self)
+        return self._made[name]
 
     @cached_property
     def sold(self) -> Sold:
@@ -50,14 +47,14 @@ class Streams:
         lines = self.rows["lines"]
         sale = lines.has("kind", "sale")
         sold = lines if sale.all() else lines.only(np.flatnonzero(sale))
-        return Sold.of(sold, self.grids["orders"], self.customers, self.timezone)
+        return Sold.of(sold, self.customers, self.timezone)
 
-    def sorted(self, name: str, raw: Raw, numbers: tuple[str, ...], words: tuple[str, ...] = (), time: Ints | None = None) -> Stream:
+    def sorted(self, raw: Raw, numbers: tuple[str, ...], words: tuple[str, ...] = (), time: Ints | None = None) -> Stream:
         """Return rows sorted by customer and time, with columns as they were read."""
         time = raw.ints("time") if time is None else time
         order = sorted_by(raw.who, time)
         return Stream(
-            self.grids[name], self.customers, raw.who[order], time[order],
+            self.customers, raw.who[order], time[order],
             {column: _number(raw, column, order) for column in numbers},
             {column: _word(raw, column, order) for column in words},
         )  # fmt: skip
@@ -67,8 +64,8 @@ def _number(raw: Raw, column: str, order: Ints) -> Callable[[], Ints]:
     return lambda: raw.ints(column)[order]
 
 
-def _word(raw: Raw, column: str, order: Ints) -> Callable[[], tuple[Ints, pa.Array]]:
-    def make() -> tuple[Ints, pa.Array]:
+def _word(raw: Raw, column: str, order: Ints) -> Callable[[], Coded]:
+    def make() -> Coded:
         found, words = raw.codes(column)
         return found[order], words
 
@@ -79,14 +76,14 @@ def _returns(streams: Streams) -> Stream:
     lines = streams.rows["lines"]
     back = lines.only(np.flatnonzero(lines.has("kind", "return")))
     amounts, words = ("net", "gross", "discount", "quantity"), ("order_id", "product", "category")
-    return streams.sorted("returns", back, amounts, words)
+    return streams.sorted(back, amounts, words)
 
 
 def _events(streams: Streams) -> Stream:
     words = ("kind", "product", "category", "channel", "session")
-    stream = streams.sorted("events", streams.rows["events"], ("duration",), words)
+    stream = streams.sorted(streams.rows["events"], ("duration",), words)
 
-    def day() -> tuple[Ints, pa.Array]:
+    def day() -> Coded:
         days = local_time(stream.time, streams.timezone) // DAY_US
         return days - days.min(initial=0), NO_WORDS
 
@@ -95,7 +92,7 @@ def _events(streams: Streams) -> Stream:
 
 def _tickets(streams: Streams) -> Stream:
     times = ("first_response_at", "closed_at", "rated_at")
-    return streams.sorted("tickets", streams.rows["tickets"], ("csat", *times), ("kind",))
+    return streams.sorted(streams.rows["tickets"], ("csat", *times), ("kind",))
 
 
 def _ratings(streams: Streams) -> Stream:
@@ -110,24 +107,24 @@ def _ratings(streams: Streams) -> Stream:
     time = np.maximum(rated_at, rated.ints("time"))
     order = sorted_by(rated.who, time)
     numbers = {"csat": _number(rated, "csat", order), "rank": lambda: rank[order]}
-    return Stream(streams.grids["ratings"], streams.customers, rated.who[order], time[order], numbers)
+    return Stream(streams.customers, rated.who[order], time[order], numbers)
 
 
 def _contacts(streams: Streams) -> Stream:
     contacts = streams.rows["contacts"]
     chosen = np.flatnonzero(contacts.has("purpose", "marketing") & contacts.has("status", "delivered"))
     times = ("opened_at", "clicked_at", "rejected_at", "unsubscribed_at")
-    return streams.sorted("contacts", contacts.only(chosen), times, ("channel",))
+    return streams.sorted(contacts.only(chosen), times, ("channel",))
 
 
 def _deliveries(streams: Streams) -> Stream:
-    return streams.sorted("deliveries", streams.rows["deliveries"], ("delivered_at", "late_at"))
+    return streams.sorted(streams.rows["deliveries"], ("delivered_at", "late_at"))
 
 
 def _feedback(streams: Streams) -> Stream:
-    stream = streams.sorted("feedback", streams.rows["feedback"], ("rating",), ("kind",))
+    stream = streams.sorted(streams.rows["feedback"], ("rating",), ("kind",))
 
-    def rated_kind() -> tuple[Ints, pa.Array]:
+    def rated_kind() -> Coded:
         found, words = stream.codes("kind")
         return np.where(stream.number("rating") < FOREVER, found, MISSING), words
 
@@ -144,5 +141,4 @@ _MAKERS: Mapping[str, Callable[[Streams], Stream]] = {
     "contacts": _contacts,
     "deliveries": _deliveries,
     "feedback": _feedback,
-    "cutoffs": lambda streams: Stream(streams.grids["cutoffs"], streams.customers, _EMPTY, _EMPTY),
 }

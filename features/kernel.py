@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from features.arrow import codes
 from features.derived import Streams
-from features.operations import OPERATIONS
-from features.plan import Plan, whole_catalogue
+from features.loops import previous, run
+from features.plan import Plan, Program, whole_catalogue
 from features.raw import Raw
 from features.sales import earliest_times, order_codes
 from features.streams import FOREVER, Rows
-from features.vocabulary import TEXTS, Feature, Filter
-from features.windows import Grid, Stream, divided, pieces
+from features.windows import Stream
 
 __all__ = ["Computed", "compute", "compute_one"]
 
@@ -147,16 +146,14 @@ class _Work:
         self.out = np.empty((len(plan.features), *shape))
         self.known = np.empty(shape, dtype=np.bool_)
         self.texts = {one.name: np.full(shape, None, dtype=np.object_) for one in plan.wanted if one.is_text}
-        each = {days: Grid.of(cutoffs, days) for days in set(plan.days.values())}
-        self.grids = {stream: each[days] for stream, days in plan.days.items()}
 
     def block(self, block: _Block) -> None:
         """Compute a block."""
         rows, irregular = _usable(block.rows, block.end - block.begin, self.cutoffs)
-        streams = Streams(rows, self.grids, block.end - block.begin, self.timezone)
+        streams = Streams(rows, block.end - block.begin, self.timezone)
         own = slice(block.begin, block.end)
         texts = {name: words[:, own] for name, words in self.texts.items()}
-        _fill(self.plan, streams, self.given, _Out(self.out[:, :, own], self.known[:, own], texts))
+        _fill(self.plan, streams, self.cutoffs, self.given, _Out(self.out[:, :, own], self.known[:, own], texts))
         late = np.flatnonzero(irregular)
         if len(late):
             self._late(rows, irregular, late, block.begin)
@@ -167,9 +164,10 @@ class _Work:
         theirs = {name: _of(raw, irregular[raw.who], number) for name, raw in rows.items()}
         for index, cutoff in enumerate(self.cutoffs):
             usable = {name: _of(raw, _usable_at(raw, int(cutoff))) for name, raw in theirs.items()}
-            one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, {}, len(late))
             given = {name: values[index : index + 1] for name, values in self.given.items()}
-            _fill(self.plan, Streams(usable, one.grids, len(late), self.timezone), given, _Out(one.out, one.known, one.texts))
+            one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, given, len(late))
+            streams = Streams(usable, len(late), self.timezone)
+            _fill(self.plan, streams, one.cutoffs, given, _Out(one.out, one.known, one.texts))
             self.out[:, index, begin + late] = one.out[:, 0]
             self.known[index, begin + late] = one.known[0]
             for name, words in self.texts.items():
@@ -185,50 +183,85 @@ class _Out:
     texts: Mapping[str, NDArray[np.object_]]
 
 
-def _fill(plan: Plan, streams: Streams, given: Given, out: _Out) -> None:
+def _fill(plan: Plan, streams: Streams, cutoffs: Ints, given: Given, out: _Out) -> None:
     """Compute all features of the streams' customers."""
-    made: dict[tuple[str, Filter], Stream] = {}
-    for step in plan.steps:
-        stream = _made(made, streams, step.stream, step.where)
-        out.columns[step.rows] = found = OPERATIONS[step.operation](stream, step.features)
-        for one, code in zip(step.features, found, strict=True) if step.operation in TEXTS else ():
-            out.texts[one.name][:] = _words(code, stream, one)
-    for name, row in plan.given.items():
-        out.columns[row] = given[name][:, None] if name in given else np.nan
+    for program in plan.programs:
+        _run(program, streams.make(program.stream), cutoffs, out.columns[program.rows])
+    seasons = _seasons(cutoffs) | given
+    for name, row in plan.of_cutoffs.items():
+        out.columns[row] = seasons[name][:, None] if name in seasons else np.nan
     for operation, rows, operands in plan.over:
-        for part in pieces(len(rows), out.known.size):
+        # as many at a time as stay in the processor's cache
+        step = max(1, _BLOCK_CELLS // max(out.known.size, 1))
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
             out.columns[rows[part]] = _OVER[operation](*(out.columns[one[part]] for one in operands))
-    out.known[:] = _known(streams)
+    for name, words in out.texts.items():
+        words[:] = _words(plan, name, streams, out)
+    out.known[:] = _known(streams, cutoffs)
+
+
+def _run(program: Program, stream: Stream, cutoffs: Ints, out: Floats) -> None:
+    """Compute the features of one stream."""
+    size, start = len(stream.time), stream.start
+    masks = np.zeros((len(program.masks), size), dtype=np.bool_)
+    for row, where in enumerate(program.masks):
+        masks[row] = stream.mask(where)
+    numbers = np.empty((len(program.numbers) + len(program.distinct), size), dtype=np.int64)
+    for row, name in enumerate(program.numbers):
+        numbers[row] = stream.number(name)
+    for row, (name, where) in enumerate(program.distinct, len(program.numbers)):
+        codes_ = stream.codes(name)[0]
+        kept = masks[program.masks.index(where)] if where else _ALL
+        numbers[row] = previous(codes_, kept, start, int(codes_.max(initial=-1)) + 1)
+    words, sizes = np.empty((len(program.words), size), dtype=np.int64), np.zeros(len(program.words), dtype=np.int64)
+    for row, name in enumerate(program.words):
+        words[row], found = stream.codes(name)
+        sizes[row] = len(found)
+    run(program.steps, program.scales, start, stream.time, numbers, words, sizes, masks, cutoffs, program.windows, out)
+
+
+_ALL = np.zeros(0, dtype=np.bool_)
+"""No filter."""
+
+
+def _seasons(cutoffs: Ints) -> dict[str, Floats]:
+    """Return the time of the year as a point on a circle."""
+    cutoff = cutoffs.astype("datetime64[us]")
+    year = cutoff.astype("datetime64[Y]")
+    begin, end = year.astype("datetime64[us]"), (year + 1).astype("datetime64[us]")
+    angle = 2.0 * np.pi * ((cutoff - begin) / (end - begin))
+    return {"season_sin": np.sin(angle), "season_cos": np.cos(angle)}
+
+
+def _divided(part: Floats, whole: Floats) -> Floats:
+    """Return part / whole, null where the whole is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole != 0, np.true_divide(part, whole), np.nan)
 
 
 # operations on other features
 _OVER: Mapping[str, Callable[..., Floats]] = {
-    "ratio": divided,
+    "ratio": _divided,
     "difference": np.subtract,
     "change": lambda window, twice: 2.0 * window - twice,
 }
 
 
-def _made(made: dict[tuple[str, Filter], Stream], streams: Streams, name: str, where: Filter) -> Stream:
-    """Return a stream, or the rows of it that the filter selects."""
-    if (name, ()) not in made:
-        made[name, ()] = streams.make(name)
-    if (name, where) not in made:
-        made[name, where] = made[name, ()].where(where)
-    return made[name, where]
-
-
-def _words(code: Floats, stream: Stream, feature: Feature) -> NDArray[np.object_]:
-    measure = feature.measure
-    words = stream.codes(measure.by or measure.of)[1].to_pylist()
+def _words(plan: Plan, name: str, streams: Streams, out: _Out) -> NDArray[np.object_]:
+    """Return the words that a feature's codes stand for."""
+    row, feature = next((row, one) for row, one in enumerate(plan.features) if one.name == name)
+    measure, code = feature.measure, out.columns[row]
+    words = streams.make(measure.stream).codes(measure.by or measure.of)[1]
+    words = words if isinstance(words, tuple) else words.to_pylist()
     return np.array([*words, None], dtype=np.object_)[np.where(np.isnan(code), len(words), code).astype(np.int64)]
 
 
-def _known(streams: Streams) -> Bools:
+def _known(streams: Streams, cutoffs: Ints) -> Bools:
     first = np.full(streams.customers, FOREVER)
     for raw in streams.rows.values():
         np.minimum.at(first, raw.who, raw.ints("time"))
-    return first < streams.grids["cutoffs"].cutoffs[:, None]
+    return first < cutoffs[:, None]
 
 
 def _encode(rows: Rows) -> tuple[pa.Array, Part]:

@@ -1,21 +1,16 @@
 """Rows of a table as NumPy columns, each made when it is first asked for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.arrow import codes, ints, whole
+from features.arrow import NO_WORDS, codes, ints, whole
 from features.streams import CHOICES
+from features.windows import Coded, Ints
 
-__all__ = ["NO_WORDS", "Raw"]
-
-Ints = NDArray[np.int64]
-
-NO_WORDS = pa.array([], pa.string())
+__all__ = ["Raw"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Raw:
     who: Ints
     block: Ints | None = None
     chosen: Ints | None = None
-    _made: dict[str, tuple[Ints, pa.Array]] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[str, Coded] = field(default_factory=dict, repr=False, compare=False)
 
     def only(self, which: Ints, who: Ints | None = None) -> "Raw":
         """Return the rows at these positions, perhaps numbered otherwise."""
@@ -52,9 +47,9 @@ class Raw:
             self._made[column] = ints(self.table, column, self.block), NO_WORDS
         return self._of(self._made[column][0])
 
-    def codes(self, column: str) -> tuple[Ints, pa.Array]:
+    def codes(self, column: str) -> Coded:
         """Return a column of words as codes, and what they stand for: in the order of the alphabet where that matters."""
-        choices = _choices(self.name).get(column)
+        choices = CHOICES.get(self.name, {}).get(column)
         if choices is not None:
             return self.ints(column), choices
         if column not in self._made:
@@ -83,8 +78,3 @@ class Raw:
 
 _RANKED = ("category", "brand")
 """Columns that are shared out: their order decides ties. Ids are only told apart."""
-
-
-@cache
-def _choices(name: str) -> Mapping[str, pa.Array]:
-    return {column: pa.array(words, pa.string()) for column, words in CHOICES.get(name, {}).items()}

@@ -1,6 +1,6 @@
 """Sale lines grouped into orders, and what an order is: its time, its first line's channel, store and zone, its calendar."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.raw import NO_WORDS, Raw
+from features.arrow import NO_WORDS
+from features.raw import Raw
 from features.streams import FOREVER
-from features.windows import DAY_US, Grid, Ints, Stream, sorted_by
+from features.windows import DAY_US, Bools, Coded, Ints, Stream, sorted_by
 
 __all__ = ["Sold", "earliest_times", "local_time", "order_codes"]
 
@@ -26,7 +27,7 @@ class Sold:
     """Sale lines and their orders.
 
     An order's time is its earliest line's, its channel, store and zone its first line's. Each line counts at its order's
-    time, so that orders and lines share where windows begin and end.
+    time.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class Sold:
     timezone: str
 
     @classmethod
-    def of(cls, raw: Raw, grid: Grid, customers: int, timezone: str) -> "Sold":
+    def of(cls, raw: Raw, customers: int, timezone: str) -> "Sold":
         """Group lines by customer and order."""
         paid_at = raw.ints("time")
         group = order_codes(raw.who, raw.codes("order_id")[0])
@@ -62,7 +63,7 @@ class Sold:
         found = found[sorted_by(owner[found], earliest[found])]
         place = np.zeros(len(earliest), dtype=np.int64)
         place[found] = np.arange(len(found))
-        base = Stream(grid, customers, owner[found], earliest[found])
+        base = Stream(customers, owner[found], earliest[found])
         return cls(raw, group, earliest, found, place[group], base, timezone)
 
     @cached_property
@@ -95,20 +96,26 @@ class Sold:
 
     @cached_property
     def lines(self) -> Stream:
-        """One row an order, whose items are its lines."""
-        numbers: Mapping[str, Callable[[], Ints]] = {
-            **{name: self._column(name) for name in _AMOUNTS},
-            "lines": lambda: np.ones_like(self.row),
-            "repeat": self._repeat,
-        }
+        """One row a line, at its order's time."""
+        numbers: dict[str, Callable[[], Ints]] = {name: self._column(name) for name in _AMOUNTS}
+        numbers |= {"lines": lambda: np.ones_like(self.row), "repeat": self._repeat}
         words = {name: self._words(name) for name in ("product", "category", "brand", "channel")}
-        return replace(self.base, numbers=numbers, words=words, items=self.row)
+        row = self.row[self._by_order]
+        return Stream(self.base.customers, self.base.customer[row], self.base.time[row], numbers, words)
+
+    @cached_property
+    def _by_order(self) -> Ints:
+        return np.argsort(self.row)
 
     def _column(self, name: str) -> Callable[[], Ints]:
-        return lambda: self.raw.ints(name)
+        return lambda: self.raw.ints(name)[self._by_order]
 
-    def _words(self, name: str) -> Callable[[], tuple[Ints, pa.Array]]:
-        return lambda: self.raw.codes(name)
+    def _words(self, name: str) -> Callable[[], Coded]:
+        def make() -> Coded:
+            codes, words = self.raw.codes(name)
+            return codes[self._by_order], words
+
+        return make
 
     def _summed(self, name: str) -> Ints:
         total = np.zeros(len(self.order), dtype=np.int64)
@@ -118,34 +125,32 @@ class Sold:
     def _within(self, begin: int, end: int) -> Callable[[], Ints]:
         return lambda: _flag((self.orders.number("hour") >= begin) & (self.orders.number("hour") < end))
 
-    def _of_first(self, name: str) -> tuple[Ints, pa.Array]:
+    def _of_first(self, name: str) -> Coded:
         found, words = self.raw.codes(name)
         return found[self._first], words
 
     def _online(self) -> Ints:
         channel, words = self.orders.codes("channel")
-        return _flag(channel != words.index("store").as_py())
+        return _flag(channel != list(words).index("store"))
 
     def _repeat(self) -> Ints:
         """Tell which lines are of a product that an earlier order of the customer had."""
-        product, time = self.raw.codes("product")[0], self.base.time
-        by = np.argsort((product << len(self.order).bit_length()) | self.row)
-        row, product = self.row[by], product[by]
+        product, time, owner = self.lines.codes("product")[0], self.lines.time, self.lines.customer
+        by = np.argsort((product << len(product).bit_length()) | np.arange(len(product)))
         new = np.ones(len(by), dtype=np.bool_)
-        owner = self.base.customer[row]
-        new[1:] = (product[1:] != product[:-1]) | (owner[1:] != owner[:-1])
+        new[1:] = (product[by[1:]] != product[by[:-1]]) | (owner[by[1:]] != owner[by[:-1]])
         first = np.maximum.accumulate(np.where(new, np.arange(len(by)), 0))
         repeat = np.empty(len(by), dtype=np.int64)
-        repeat[by] = time[row] > time[row[first]]
+        repeat[by] = time[by] > time[by[first]]
         return repeat
 
     @cached_property
-    def _on_first_day(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def _on_first_day(self) -> Bools:
         day = self.orders.number("day")
         return day == day[self.base.start[self.base.customer]]
 
     @cached_property
-    def _new_day(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def _new_day(self) -> Bools:
         """Tell which orders are the first on their day; where clocks are put back over midnight a day may come twice."""
         day, size = self.orders.number("day"), len(self.order)
         packed = ((day - day.min(initial=0)) << size.bit_length()) | np.arange(size)
@@ -195,7 +200,7 @@ class Sold:
         first[groups] = torn[smallest]
 
 
-def _flag(here: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Ints:
+def _flag(here: Bools) -> Ints:
     return here.astype(np.int64)
 
 
