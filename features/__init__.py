@@ -2,6 +2,7 @@
 
 from features.build import POPULATIONS, build, build_file, instant
 from features.catalogue import catalogue
+from features.explain import Explanation, explain
 from features.ingest import ingest_source, ingest_tables
 from features.kernel import compute_one
 from features.load import Arrival, LoadReport
@@ -10,6 +11,7 @@ from features.warehouse import Settings, Warehouse
 __all__ = [
     "POPULATIONS",
     "Arrival",
+    "Explanation",
     "LoadReport",
     "Settings",
     "Warehouse",
@@ -17,6 +19,7 @@ __all__ = [
     "build_file",
     "catalogue",
     "compute_one",
+    "explain",
     "ingest_source",
     "ingest_tables",
     "instant",

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.catalogue import FEATURES, digest, select
+from features.context import BASE_SEASONS
 from features.errors import InputError
 from features.kernel import Computed, compute
 from features.plan import Plan
@@ -180,7 +181,8 @@ class _Job:
 
     def seasons(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, NDArray[np.float64]]:
         """Return what the kernel is given, if anything wants it."""
-        return base_seasons(connection, self.cutoffs) if self.plan.given else {}
+        wanted = BASE_SEASONS.keys() & self.plan.of_cutoffs.keys()
+        return base_seasons(connection, self.cutoffs) if wanted else {}
 
     def fingerprint(self, connection: duckdb.DuckDBPyConnection, parts: int) -> str:
         """Return what partitions must have in common to belong to one file."""

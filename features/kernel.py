@@ -240,11 +240,11 @@ def _divided(part: Floats, whole: Floats) -> Floats:
         return np.where(whole != 0, np.true_divide(part, whole), np.nan)
 
 
-# operations on other features
+# operations on other features; amounts have hundredths and counts none, so that 6000.10 less 1000.10 is 5000
 _OVER: Mapping[str, Callable[..., Floats]] = {
     "ratio": _divided,
-    "difference": np.subtract,
-    "change": lambda window, twice: 2.0 * window - twice,
+    "difference": lambda left, right: np.round(left - right, 2),
+    "change": lambda window, twice: np.round(2.0 * window - twice, 2),
 }
 
 

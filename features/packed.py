@@ -96,7 +96,8 @@ def _none(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
 
-def _sorted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _sorted(rows: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     return table.select(schema.names).cast(schema).sort_by("entity").combine_chunks()
 
 

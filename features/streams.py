@@ -212,6 +212,7 @@ def read(
     parts: int = 1,
     named: bool = False,
     columns: Mapping[str, Collection[str]] | None = None,
+    customer: str | None = None,
 ) -> dict[str, pa.Table]:
     """Read the rows that any of the cutoffs could use, of one partition of the customers.
 
@@ -225,18 +226,22 @@ def read(
         Give events, contacts and feedback the column ``id``, as order lines and tickets always have one.
     columns
         Stream -> columns wanted of it (see ``Plan.columns``); all by default.
+    customer
+        The only OneID wanted; everybody by default.
     """
     last = int(cutoffs.max())
+    whose = f"hash(entity) % {parts} = {part}" if parts > 1 else "true"
     rows = {}
     for name, sources in STREAMS.items():
         wanted = None if columns is None else columns.get(name, ())
-        query = _union(sources, last, part, parts, named=named, wanted=wanted)
-        rows[name] = connection.sql(query).to_arrow_table(batch_size=_ONE_PIECE)
+        query = _union(sources, last, whose if customer is None else "entity = $customer", named=named, wanted=wanted)
+        found = connection.sql(query, params={} if customer is None else {"customer": customer})
+        rows[name] = found.to_arrow_table(batch_size=_ONE_PIECE)
     return rows
 
 
 def _union(
-    sources: tuple[_Stream, ...], last: int, part: int, parts: int, *, named: bool, wanted: Collection[str] | None
+    sources: tuple[_Stream, ...], last: int, whose: str, *, named: bool, wanted: Collection[str] | None
 ) -> str:
     chosen = {
         name: text
@@ -245,7 +250,7 @@ def _union(
     }
     spans = ("link", *dict.fromkeys(span for name in chosen for span in sources[0].spans.get(name, ())))
     tables = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in spans)
-    queries = (_query(source, chosen, spans, last, part, parts) for source in sources)
+    queries = (_query(source, chosen, spans, last, whose) for source in sources)
     return f"WITH {tables} {' UNION ALL '.join(queries)}"
 
 
@@ -277,7 +282,7 @@ def _spans(name: str) -> str:
 
 
 def _query(
-    stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, part: int, parts: int
+    stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, whose: str
 ) -> str:
     since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
     until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
@@ -296,6 +301,5 @@ def _query(
                    {"".join(f", {text} AS {name}" for name, text in columns.items())}
             FROM {stream.table} f {joins}
             WHERE f.customer_id IS NOT NULL)
-        WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to
-          {f"AND hash(entity) % {parts} = {part}" if parts > 1 else ""}
+        WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to AND {whose}
     """

@@ -146,6 +146,16 @@ def test_a_missing_row_is_found(ours, tmp_path):
         equality.compare(good, str(tmp_path / "none"))
 
 
+def test_a_row_too_many_is_found(ours, tmp_path):
+    equality = ours("equality")
+    good = result(ours, tmp_path / "good")
+    pd.concat(
+        [pd.read_parquet(good), pd.read_parquet(result(ours, tmp_path / "bob", customer_id="bob"))]
+    ).to_parquet(tmp_path / "two")
+    with pytest.raises(equality.Unequal, match="1 rows against 2"):
+        equality.compare(good, str(tmp_path / "two"))
+
+
 def timings_of(ours, times):
     """Return timings of a turn for each number of seconds; processor time is twice that."""
     timing, measured = ours("ratios").Timing, ours("contenders").Measured

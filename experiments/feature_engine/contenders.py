@@ -75,7 +75,7 @@ class Task:
     path, warm_up
         Warehouses: the one measured, and a small one that it runs on before.
     out
-        Where its rows are written as Parquet.
+        Where its rows are written as Parquet, if they are kept.
     python
         Of the environment of a contender that needs one of its own.
     """
@@ -85,6 +85,7 @@ class Task:
     cutoffs: Cutoffs
     warm_up: str
     out: str
+    keep: bool = True
     python: str | None = None
 
 
@@ -102,7 +103,7 @@ def _measure_here(task: Task) -> Measured:
     rows = work()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     peak = _peak_mb()
-    if rows is not None:
+    if task.keep and rows is not None:
         pq.write_table(pa.Table.from_pandas(rows) if isinstance(rows, pd.DataFrame) else rows, Path(task.out))
     return Measured(seconds, cpu_seconds, before, peak)
 

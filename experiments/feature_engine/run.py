@@ -105,7 +105,7 @@ class Bench:
         """Let a contender run once, or leave it out; tell whether it ran."""
         why = self._why_not(size, turn)
         if why is None:
-            why = self._measure_once(size)
+            why = self._measure_once(size, keep=turn == 0)
         if why is not None:
             self.left_out.setdefault(size, LeftOut(*size, why))
             self.measured.pop(size, None)  # a later turn that failed leaves no half of the turns
@@ -117,10 +117,10 @@ class Bench:
         first = {key: turns[0] for key, turns in self.measured.items()}
         return why_not(first, self.left_out, size) if turn == 0 else None
 
-    def _measure_once(self, size: Size) -> str | None:
+    def _measure_once(self, size: Size, *, keep: bool) -> str | None:
         facts, cutoffs, contender = size
-        paths = [self._warehouse(count) for count in (facts, WARM_UP_FACTS)]
-        task = Task(contender, paths[0], CUTOFFS[cutoffs], paths[1], self._rows(contender), self.python)
+        path, warm_up = (self._warehouse(count) for count in (facts, WARM_UP_FACTS))
+        task = Task(contender, path, CUTOFFS[cutoffs], warm_up, self._rows(contender), keep, self.python)
         try:
             one: Measured = self.call(measure, task)
         except TOO_LARGE as problem:

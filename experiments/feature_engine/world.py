@@ -1,21 +1,17 @@
 """A made-up retailer of any size: facts of every kind drawn as whole columns, from a seed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from draw import Draw, Ints, ids, pick, times
 
 from features import Arrival, Warehouse
 
 __all__ = ["CUTOFFS", "load", "load_one_customer", "tables"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 DAY_US = 86_400_000_000
 HOUR_US = DAY_US // 24
@@ -26,6 +22,8 @@ CUTOFFS: dict[int, tuple[str, ...]] = {
     52: tuple(str(day) for day in _WEEKS),
 }
 """How many -> the cutoffs: the last month, each month of 2024, each week of 2024."""
+_AT = np.array([*CUTOFFS[12], *CUTOFFS[52]], dtype="datetime64[us]").astype(np.int64)
+EDGES = (_AT[:, None] - np.array([0, 30, 90, 365]) * DAY_US).ravel()
 BEGIN = np.datetime64("2022-01-01", "us").astype(np.int64)
 END = np.datetime64("2025-01-01", "us").astype(np.int64)
 
@@ -56,55 +54,6 @@ FACTS_A_LOAD = 2_000_000
 NUMBERS_A_LOAD = 10_000_000
 
 
-@dataclass(frozen=True)
-class _Draw:
-    """What the tables of one delivery are drawn from.
-
-    Attributes
-    ----------
-    weight
-        Cumulative share of the facts, ends at 1: few buy much and many buy little.
-    first, last
-        Span of each customer's life, microseconds since 1970.
-    offset
-        Where this delivery's numbers begin.
-    """
-
-    rng: np.random.Generator
-    weight: Floats
-    first: Ints
-    last: Ints
-    offset: int
-
-    def who_and_when(self, size: int) -> tuple[Ints, Ints]:
-        """Draw customers and times; one time in fifty lies on the edge of a window, or a microsecond beside it."""
-        rng = self.rng
-        who = np.searchsorted(self.weight, rng.random(size), side="right").astype(np.int64)
-        time = self.first[who] + (rng.random(size) * (self.last - self.first)[who]).astype(np.int64)
-        cutoffs = np.array([*CUTOFFS[12], *CUTOFFS[52]], dtype="datetime64[us]").astype(np.int64)
-        back = np.array([0, 30, 90, 365])[rng.integers(0, 4, size)] * DAY_US
-        edge = cutoffs[rng.integers(0, len(cutoffs), size)] - back + rng.integers(-1, 2, size)
-        return who, np.where(rng.random(size) < 0.02, edge, time)
-
-    def ids(self, letter: str, numbers: Ints) -> pa.Array:
-        """Return names of numbers of this delivery."""
-        return _ids(letter, numbers + self.offset)
-
-    def choice(self, values: Sequence[str], size: int, shares: Sequence[float] | None = None) -> pa.Array:
-        """Draw one of the values for each row."""
-        return _pick(values, self.rng.choice(len(values), size, p=shares))
-
-    def some(self, share: float, values: pa.Array) -> pa.Array:
-        """Keep a share of the values, the others become null."""
-        return pc.if_else(
-            pa.array(self.rng.random(len(values)) < share), values, pa.scalar(None, values.type)
-        )
-
-    def later(self, time: Ints, most: int, share: float) -> pa.Array:
-        """Return times up to ``most`` microseconds later, of a share of the rows."""
-        return self.some(share, _times(time + self.rng.integers(1, most, len(time))))
-
-
 def load(path: str, facts: int, seed: int) -> None:
     """Make a warehouse of so many facts, by the ordinary road."""
     for number, part in enumerate(_parts(facts)):
@@ -116,7 +65,7 @@ def load(path: str, facts: int, seed: int) -> None:
 def load_one_customer(path: str, seed: int) -> None:
     """Make a warehouse of one customer with 60 orders and 300 events."""
     rng = np.random.default_rng(seed)
-    one = _Draw(rng, np.ones(1), np.array([BEGIN]), np.array([END]), 0)
+    one = Draw(rng, np.ones(1), np.array([BEGIN]), np.array([END]), EDGES, 0)
     _deliver(path, f"one customer, seed {seed}", {**_facts(ONE_CUSTOMER, one), **_master()})
 
 
@@ -127,7 +76,7 @@ def tables(facts: int, seed: int, number: int = 0) -> dict[str, pa.Table]:
     weight = np.cumsum(rng.gamma(1.5, size=customers))
     first = rng.integers(BEGIN, END - 60 * DAY_US, customers)
     last = np.minimum(END, first + rng.exponential(600 * DAY_US, customers).astype(np.int64) + DAY_US)
-    draw = _Draw(rng, weight / weight[-1], first, last, number * NUMBERS_A_LOAD)
+    draw = Draw(rng, weight / weight[-1], first, last, EDGES, number * NUMBERS_A_LOAD)
     sizes = {name: round(facts * share) for name, share in SHARES.items()}
     return {**_facts(sizes, draw), **(_master() if number == 0 else {})}
 
@@ -142,7 +91,7 @@ def _deliver(path: str, label: str, rows: Mapping[str, pa.Table]) -> None:
     Warehouse(Path(path)).load(rows, arrival, currency="EUR")
 
 
-def _facts(sizes: Mapping[str, int], draw: _Draw) -> dict[str, pa.Table]:
+def _facts(sizes: Mapping[str, int], draw: Draw) -> dict[str, pa.Table]:
     """Draw the facts; a delivery of the warehouse is in no order."""
     lines, orders = _lines(sizes["order_lines"], draw)
     found = {"order_lines": lines, "deliveries": _deliveries(sizes["deliveries"], orders, draw)}
@@ -151,7 +100,7 @@ def _facts(sizes: Mapping[str, int], draw: _Draw) -> dict[str, pa.Table]:
     return {**shuffled, "customers": _customers(draw)}
 
 
-def _lines(size: int, draw: _Draw) -> tuple[pa.Table, Ints]:
+def _lines(size: int, draw: Draw) -> tuple[pa.Table, Ints]:
     """Return order lines and the times of the orders."""
     rng = draw.rng
     orders = max(1, round(size / LINES_AN_ORDER))
@@ -162,20 +111,20 @@ def _lines(size: int, draw: _Draw) -> tuple[pa.Table, Ints]:
     gross = quantity * rng.integers(199, 9_999, size)
     discount = np.where(rng.random(size) < 0.3, gross // 5, 0)
     channel = rng.choice(3, orders, p=(0.5, 0.3, 0.2))[order]
-    store = _ids("s", rng.integers(0, STORES, orders))
+    store = ids("s", rng.integers(0, STORES, orders))
     rows = {
         "order_id": draw.ids("o", order),
         "line_id": draw.ids("l", np.arange(size)),
         "customer_id": draw.ids("c", buyer[order]),
-        "kind": _pick(("sale", "return"), returned.astype(np.int64)),
-        "paid_at": _times(paid_at[order] + np.where(returned, rng.integers(0, 30 * DAY_US, size), 0)),
+        "kind": pick(("sale", "return"), returned.astype(np.int64)),
+        "paid_at": times(paid_at[order] + np.where(returned, rng.integers(0, 30 * DAY_US, size), 0)),
         "product_id": _products(size, rng),
         "quantity": quantity,
         "gross_amount": gross / 100,
         "discount_amount": discount / 100,
         "net_amount": (gross - discount) / 100,
-        "currency": _pick(("EUR",), np.zeros(size, dtype=np.int64)),
-        "channel": _pick(("store", "web", "app"), channel),
+        "currency": pick(("EUR",), np.zeros(size, dtype=np.int64)),
+        "channel": pick(("store", "web", "app"), channel),
         "store_id": pc.if_else(
             pa.array(channel == 0), store.take(pa.array(order)), pa.scalar(None, pa.string())
         ),
@@ -184,27 +133,27 @@ def _lines(size: int, draw: _Draw) -> tuple[pa.Table, Ints]:
     return pa.table(rows), paid_at
 
 
-def _deliveries(size: int, ordered_at: Ints, draw: _Draw) -> pa.Table:
+def _deliveries(size: int, ordered_at: Ints, draw: Draw) -> pa.Table:
     order = draw.rng.permutation(len(ordered_at))[:size]
     at = ordered_at[order]
     return pa.table(
         {
             "delivery_id": draw.ids("d", np.arange(len(order))),
             "order_id": draw.ids("o", order),
-            "promised_at": _times(at + 3 * DAY_US),
+            "promised_at": times(at + 3 * DAY_US),
             "delivered_at": draw.later(at, 5 * DAY_US, 0.98),
         }
     )
 
 
-def _events(size: int, draw: _Draw) -> pa.Table:
+def _events(size: int, draw: Draw) -> pa.Table:
     kinds = ("view", "cart_add", "search", "cart_remove", "checkout", "favourite", "visit")
     who, at = draw.who_and_when(size)
     return pa.table(
         {
             "event_id": draw.ids("e", np.arange(size)),
             "customer_id": draw.ids("c", who),
-            "at": _times(at),
+            "at": times(at),
             "kind": draw.choice(kinds, size, (0.58, 0.18, 0.12, 0.03, 0.04, 0.03, 0.02)),
             "product_id": draw.some(0.85, _products(size, draw.rng)),
             "channel": draw.choice(("web", "app"), size),
@@ -214,13 +163,13 @@ def _events(size: int, draw: _Draw) -> pa.Table:
     )
 
 
-def _contacts(size: int, draw: _Draw) -> pa.Table:
+def _contacts(size: int, draw: Draw) -> pa.Table:
     who, at = draw.who_and_when(size)
     return pa.table(
         {
             "contact_id": draw.ids("m", np.arange(size)),
             "customer_id": draw.ids("c", who),
-            "sent_at": _times(at),
+            "sent_at": times(at),
             "channel": draw.choice(("email", "sms", "push", "wecom"), size),
             "purpose": draw.choice(("marketing", "service"), size, (0.9, 0.1)),
             "status": draw.choice(("delivered", "undelivered"), size, (0.97, 0.03)),
@@ -232,7 +181,7 @@ def _contacts(size: int, draw: _Draw) -> pa.Table:
     )
 
 
-def _tickets(size: int, draw: _Draw) -> pa.Table:
+def _tickets(size: int, draw: Draw) -> pa.Table:
     who, at = draw.who_and_when(size)
     rated = draw.rng.random(size) < 0.4
     csat = pa.array(draw.rng.integers(1, 6, size))
@@ -240,30 +189,30 @@ def _tickets(size: int, draw: _Draw) -> pa.Table:
         {
             "ticket_id": draw.ids("t", np.arange(size)),
             "customer_id": draw.ids("c", who),
-            "opened_at": _times(at),
+            "opened_at": times(at),
             "first_response_at": draw.later(at, 4 * HOUR_US, 0.95),
             "closed_at": draw.later(at + 4 * HOUR_US, 9 * DAY_US, 0.9),
-            "rated_at": _times(at + 10 * DAY_US, rated),
+            "rated_at": times(at + 10 * DAY_US, rated),
             "csat": pc.if_else(pa.array(rated), csat, pa.scalar(None, csat.type)),
             "kind": draw.choice(("complaint", "return", "exchange", "enquiry"), size),
         }
     )
 
 
-def _feedback(size: int, draw: _Draw) -> pa.Table:
+def _feedback(size: int, draw: Draw) -> pa.Table:
     who, at = draw.who_and_when(size)
     return pa.table(
         {
             "feedback_id": draw.ids("f", np.arange(size)),
             "customer_id": draw.ids("c", who),
-            "at": _times(at),
+            "at": times(at),
             "kind": draw.choice(("review", "nps", "chat"), size, (0.6, 0.2, 0.2)),
             "rating": draw.some(0.8, pa.array(draw.rng.integers(1, 6, size).astype(np.float64))),
         }
     )
 
 
-_OTHERS: Mapping[str, Callable[[int, _Draw], pa.Table]] = {
+_OTHERS: Mapping[str, Callable[[int, Draw], pa.Table]] = {
     "events": _events,
     "contacts": _contacts,
     "tickets": _tickets,
@@ -271,9 +220,9 @@ _OTHERS: Mapping[str, Callable[[int, _Draw], pa.Table]] = {
 }
 
 
-def _customers(draw: _Draw) -> pa.Table:
+def _customers(draw: Draw) -> pa.Table:
     return pa.table(
-        {"customer_id": draw.ids("c", np.arange(len(draw.first))), "registered_at": _times(draw.first)}
+        {"customer_id": draw.ids("c", np.arange(len(draw.first))), "registered_at": times(draw.first)}
     )
 
 
@@ -281,15 +230,15 @@ def _master() -> dict[str, pa.Table]:
     """Products and stores, the same for every seed."""
     product, store = np.arange(PRODUCTS), np.arange(STORES)
     categories, brands = (
-        _ids(letter, product * 7 % count) for letter, count in (("g", CATEGORIES), ("b", BRANDS))
+        ids(letter, product * 7 % count) for letter, count in (("g", CATEGORIES), ("b", BRANDS))
     )
     return {
-        "products": pa.table({"product_id": _ids("p", product), "category_1": categories, "brand": brands}),
+        "products": pa.table({"product_id": ids("p", product), "category_1": categories, "brand": brands}),
         "stores": pa.table(
             {
-                "store_id": _ids("s", store),
-                "region_id": _ids("r", store % 5),
-                "timezone": _pick(("Europe/Berlin", "Europe/London"), store % 2),
+                "store_id": ids("s", store),
+                "region_id": ids("r", store % 5),
+                "timezone": pick(("Europe/Berlin", "Europe/London"), store % 2),
             }
         ),
     }
@@ -297,17 +246,4 @@ def _master() -> dict[str, pa.Table]:
 
 def _products(size: int, rng: np.random.Generator) -> pa.Array:
     """Few products sell much."""
-    return _ids("p", (PRODUCTS * rng.random(size) ** 2).astype(np.int64))
-
-
-def _times(time: Ints, known: NDArray[np.bool_] | None = None) -> pa.Array:
-    return pa.array(time, pa.timestamp("us"), mask=None if known is None else ~known)
-
-
-def _ids(letter: str, numbers: Ints) -> pa.Array:
-    digits = pc.utf8_lpad(pc.cast(pa.array(numbers), pa.string()), 9, "0")
-    return pc.binary_join_element_wise(letter, digits, "")
-
-
-def _pick(values: Sequence[str], index: Ints) -> pa.Array:
-    return pa.array(values, pa.string()).take(pa.array(index))
+    return ids("p", (PRODUCTS * rng.random(size) ** 2).astype(np.int64))

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 
-from features.catalogue import FACTS, FEATURES
+from features.catalogue import FACTS, FEATURES, with_operands
 from features.tables import TABLES
 from features.vocabulary import Feature
 
-__all__ = ["CHANNELS", "COLUMNS", "PURPOSES", "SCORES", "Type", "column_type", "consent_column"]
+__all__ = ["CHANNELS", "COLUMNS", "PURPOSES", "SCORES", "TAKEN", "Type", "column_type", "consent_column"]
 
 
 class Type(StrEnum):
@@ -64,3 +64,17 @@ COLUMNS: dict[str, Type] = {
     **{consent_column(channel, purpose): Type.TEXT for channel in CHANNELS for purpose in PURPOSES},
 }
 """Column -> type, in a fixed order."""
+
+TAKEN = frozenset(
+    (
+        # families, and the features that others are made of
+        *(one.measure.name for one in (*FEATURES, *FACTS)),
+        *(one.name for one in with_operands((*FEATURES, *FACTS))),
+        # what stands beside the columns in a customer's row, a score or a list
+        *"cutoff store_timezone scored_at horizon_days model_version average_days_between_orders average_order_value".split(),
+        *"historic_clv action rank owner offer offer_id channel send_after value_at_risk no_offer_because".split(),
+        *(f"{end}_date_of_next_order" for end in ("expected", "earliest", "latest")),
+        *(f"reason_{number}" for number in (1, 2, 3)),
+    )
+)
+"""Names that a measure of a playbook may not have, beside those of ``COLUMNS``: it would be mistaken for another thing."""

@@ -67,6 +67,13 @@ class Reader:
             raise self.fail(f"a list is needed here, not {self._shown()}")
         return [Reader(self.file, item) for item in self.node.value]
 
+    def one_or_more(self) -> "list[Reader]":
+        """Read a list, or a single value as a list of one; it may not be empty."""
+        found = self.items() if isinstance(self.node, yaml.SequenceNode) else [self]
+        if not found:
+            raise self.fail("a value at least is needed here, not an empty list")
+        return found
+
     def text(self) -> str:
         """Read a text; numbers and flags are none."""
         if self._tag != "str" or not self.node.value.strip():
@@ -92,6 +99,13 @@ class Reader:
         if isinstance(value, bool | str) or not least <= value <= most:
             raise self.fail(f"a number from {least:g} to {most:g} is needed here, not {self._shown()}")
         return value
+
+    def whole(self, least: int, most: int) -> int:
+        """Read a whole number between two bounds, both allowed."""
+        value = self.number(least, most)
+        if value != int(value):
+            raise self.fail(f"a whole number is needed here, not {self._shown()}")
+        return int(value)
 
     def scalar(self) -> float | str | bool:
         """Read a number, a text or a flag."""

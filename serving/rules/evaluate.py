@@ -1,6 +1,6 @@
 """The profile of customers: derived columns, segments and tags beside what they rest on. Polars, all customers at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import polars as pl
 from pandas.api.types import is_numeric_dtype
 
 from features.errors import InputError
-from serving.rules.columns import COLUMNS, Type
+from serving.rules.columns import Type
 from serving.rules.parts import Definition
 from serving.rules.playbook import Playbook
 
@@ -46,14 +46,14 @@ def profile(playbook: Playbook, frame: pd.DataFrame) -> pd.DataFrame:
     return found.set_index(frame.index)
 
 
-def table_of(frame: pd.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def table_of(frame: pd.DataFrame, inputs: Mapping[str, Type]) -> pl.DataFrame:
     """Return the columns of these names in their types; a number that is not finite is null."""
-    if missing := [name for name in names if name not in frame.columns]:
+    if missing := [name for name in inputs if name not in frame.columns]:
         raise InputError(
             f"{len(missing)} columns that the playbook reads are missing: {', '.join(missing[:10])}"
         )
-    numbers = [name for name in names if COLUMNS[name] is Type.NUMBER]
-    others = [_series(frame[name], name) for name in names if COLUMNS[name] is not Type.NUMBER]
+    numbers = [name for name, type_ in inputs.items() if type_ is Type.NUMBER]
+    others = [_series(frame[name], name, type_) for name, type_ in inputs.items() if type_ is not Type.NUMBER]
     return _numbers(frame, numbers).with_columns(others)
 
 
@@ -85,14 +85,14 @@ def _layers(definitions: Iterable[Definition]) -> list[list[pl.Expr]]:
     return [grouped[level] for level in sorted(grouped)]
 
 
-def _series(column: pd.Series, name: str) -> pl.Series:
-    dtype = _DTYPES[COLUMNS[name]]
+def _series(column: pd.Series, name: str, type_: Type) -> pl.Series:
+    dtype = _DTYPES[type_]
     try:
-        if COLUMNS[name] is Type.TIME:
+        if type_ is Type.TIME:
             return pl.Series(
                 name, pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy("datetime64[us]")
             )
         return pl.from_pandas(column).cast(dtype).alias(name)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         found = column.dtype
-        raise InputError(f"column {name} is {found}, {COLUMNS[name]} is needed: {error}") from None
+        raise InputError(f"column {name} is {found}, {type_} is needed: {error}") from None

@@ -57,14 +57,25 @@ class Names:
         """Note the input columns that these columns rest on."""
         self.used.update(*(self.rests_on[name] for name in columns))
 
+    def add_input(self, reader: Reader, name: str, type_: Type) -> None:
+        """Add an input column beside ``COLUMNS``; its name must be free, among the parameters too."""
+        if name in self.parameters:
+            raise reader.fail(f"{name!r} is a parameter already: choose another name")
+        self._require_free(reader, name)
+        self.columns[name] = type_
+        self.rests_on[name] = frozenset({name})
+
     def define(
         self, reader: Reader, name: str, type_: Type, compiled: pl.Expr, columns: tuple[str, ...]
     ) -> None:
         """Add a column; its name must be free."""
-        if name in self.columns:
-            raise reader.fail(f"{name!r} is a column already: choose another name")
+        self._require_free(reader, name)
         levels = {definition.name: definition.level + 1 for definition in self.definitions}
         level = max((levels.get(column, 0) for column in columns), default=0)
         self.definitions.append(Definition(name, type_, columns, level, compiled.alias(name)))
         self.columns[name] = type_
         self.rests_on[name] = frozenset().union(*(self.rests_on[column] for column in columns))
+
+    def _require_free(self, reader: Reader, name: str) -> None:
+        if name in self.columns:
+            raise reader.fail(f"{name!r} is a column already: choose another name")

@@ -9,8 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from features.errors import PlaybookError
-from serving.rules.columns import COLUMNS, consent_column
+from features.vocabulary import Feature
+from serving.rules.columns import Type, consent_column
 from serving.rules.document import Reader, read
+from serving.rules.measures import read_measures
 from serving.rules.naming import Names
 from serving.rules.parts import Definition, Offer, Policy, Scheme, Tag
 from serving.rules.reading import (
@@ -37,22 +39,25 @@ class Playbook:
     ----------
     digest
         Fingerprint (SHA-256) of the content: not of comments and layout, but of the order, which decides.
+    measured
+        Features of its own, to be computed beside the catalogue's.
     definitions
         Columns added to the profile (derived, schemes, tags), in the order of the file.
     inputs
-        Input columns that any rule reads: what a record of a decision has to keep to replay it.
+        Input columns that any rule reads, with their types: what a record of a decision has to keep to replay it.
     """
 
     name: str
     title: Words
     digest: str
     parameters: Mapping[str, float | str | bool]
+    measured: tuple[Feature, ...]
     definitions: tuple[Definition, ...]
     schemes: tuple[Scheme, ...]
     tags: tuple[Tag, ...]
     offers: tuple[Offer, ...]
     policy: Policy
-    inputs: tuple[str, ...]
+    inputs: Mapping[str, Type]
 
 
 def load_playbook(path: Path) -> Playbook:
@@ -86,8 +91,9 @@ def parse_playbook(text: str, file: str = "playbook") -> Playbook:
         It does not hold what it must; with file, line and column.
     """
     reader = read(file, text)
-    fields = reader.fields("playbook en zh parameters derived schemes tags offers policy")
+    fields = reader.fields("playbook en zh parameters derived schemes tags offers policy", "measures")
     names = Names(read_parameters(fields["parameters"]))
+    measured = read_measures(fields["measures"], names) if "measures" in fields else ()
     read_derived(fields["derived"], names)
     schemes = read_schemes(fields["schemes"], names)
     tags = read_tags(fields["tags"], names)
@@ -98,6 +104,7 @@ def parse_playbook(text: str, file: str = "playbook") -> Playbook:
         title=read_words(fields),
         digest=_digest(reader),
         parameters=names.parameters,
+        measured=measured,
         definitions=tuple(names.definitions),
         schemes=schemes,
         tags=tags,
@@ -107,10 +114,10 @@ def parse_playbook(text: str, file: str = "playbook") -> Playbook:
     )
 
 
-def _inputs(names: Names, offers: tuple[Offer, ...]) -> tuple[str, ...]:
+def _inputs(names: Names, offers: tuple[Offer, ...]) -> dict[str, Type]:
     consents = {consent_column(channel, offer.purpose) for offer in offers for channel in offer.channels}
     needed = names.used | consents | {"customer_id", "timezone", "as_of"}
-    return tuple(name for name in COLUMNS if name in needed)
+    return {name: type_ for name, type_ in names.columns.items() if name in needed}
 
 
 def _digest(reader: Reader) -> str:

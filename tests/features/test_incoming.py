@@ -14,7 +14,8 @@ from features.incoming import Attributes, Fact, instant_of, merged, microseconds
 from features.ingest import ingest_tables
 from features.kernel import compute
 from features.packed import SCHEMAS, empty, pack, unpack
-from features.streams import FOREVER, NEVER, read
+from features.plan import Plan
+from features.streams import CHOICES, FOREVER, NEVER, read
 from features.tables import TABLES
 from features.warehouse import Warehouse
 from tests.features.worlds import MICROSECOND, at, bits_of
@@ -24,6 +25,7 @@ RECEIVED = at("2024-06-01T12:00:00.000001")
 CUTOFF = at("2024-06-01T12:00:01")
 HOUR = timedelta(hours=1)
 CATEGORIES = {"p1": "garden", "p2": "kitchen", "p3": None}
+BRANDS = {"p1": "acme", "p2": None, "p3": "best"}
 STORES = {"s1": "Asia/Shanghai", "s2": None}
 ZONES = {"c1": "America/New_York", "c2": None}  # of c3 and the others there is no customers row
 SOURCES = ("main", "till")
@@ -35,6 +37,7 @@ def one_id(source, customer_id):
 
 ATTRIBUTES = Attributes(
     category={f"{source}|{name}": word for source in SOURCES for name, word in CATEGORIES.items() if word},
+    brand={f"{source}|{name}": word for source in SOURCES for name, word in BRANDS.items() if word},
     store_zone={f"{source}|{name}": zone for source in SOURCES for name, zone in STORES.items() if zone},
     zone={one_id(source, name): zone for source in SOURCES for name, zone in ZONES.items() if zone},
 )
@@ -67,7 +70,7 @@ def canonical(facts):
             tables.setdefault(fact.table, []).append(shared | line)
     for source in SOURCES:
         tables.setdefault("products", []).extend(
-            {"source": source, "product_id": name, "category_1": category}
+            {"source": source, "product_id": name, "category_1": category, "brand": BRANDS[name]}
             for name, category in CATEGORIES.items()
         )
         tables.setdefault("stores", []).extend(
@@ -110,7 +113,7 @@ def ingested(folder, facts):
 
 
 def computed(rows, zone="Europe/Berlin"):
-    return compute(rows, cutoffs_of([CUTOFF]), (*FEATURES, *FACTS), timezone=zone)
+    return compute(rows, cutoffs_of([CUTOFF]), Plan.of((*FEATURES, *FACTS)), timezone=zone)
 
 
 def plain(rows):
@@ -149,10 +152,13 @@ def test_an_order_by_hand():
             "usable_to": FOREVER,
             "order_id": "main|o1",
             "line_id": "1",
-            "kind": "sale",
+            "kind": CHOICES["lines"]["kind"].index("sale"),
             "product": "main|p1",
             "category": "garden",
-            "channel": "web",
+            "brand": "acme",
+            "channel": CHOICES["lines"]["channel"].index("web"),
+            "store": "main|s1",
+            "coupon": 0,
             "zone": "America/New_York",
             "net": 1999,
             "gross": 2000,
@@ -220,9 +226,16 @@ def test_times(text, instant):
 
 def test_of_any_other_fact_only_that_it_was_there():
     said = {"customer_id": "c1", "at": at("1970-01-01T00:00:01")}
-    for table in ("consents", "feedback"):
-        stream, row = row_of(table, said)
-        assert (stream, row["entity"], row["time"]) == ("presence", "c1", 1_000_000)
+    stream, row = row_of("consents", said)
+    assert (stream, row["entity"], row["time"]) == ("presence", "c1", 1_000_000)
+
+
+def test_feedback_by_hand():
+    said = {"customer_id": "c1", "at": at("1970-01-01T00:00:01"), "feedback_id": "f", "kind": "review", "rating": 4.5}
+    stream, row = row_of("feedback", said)
+    assert (stream, row["id"], row["rating"]) == ("feedback", "main|f", 4500)
+    assert row["kind"] == CHOICES["feedback"]["kind"].index("review")
+    assert row_of("feedback", said | {"rating": None})[1]["rating"] is None
 
 
 def test_no_facts_are_no_rows():
@@ -290,11 +303,17 @@ LATER_TIMES = an_instant(LATER)
 CONTENTS = {
     "order_lines": an_order(),
     "events": st.fixed_dictionaries(
-        {"at": an_instant(), "kind": words("events", "kind"), "channel": st.just("web")}
+        {"at": an_instant(), "kind": words("events", "kind"), "channel": st.just("web")},
+        optional={
+            "product_id": st.sampled_from([None, "p1", "p2", "p3", "p4"]),
+            "session_id": st.sampled_from([None, "a", "b"]),
+            "duration_s": st.none() | st.sampled_from([0.0, 0.0005, 1.25, 3600.0]),
+        },
     ),
     "tickets": st.fixed_dictionaries(
         {"opened_at": an_instant(), "kind": words("tickets", "kind")},
         optional={
+            "first_response_at": LATER_TIMES,
             "closed_at": LATER_TIMES,
             "rated_at": LATER_TIMES,
             "csat": st.sampled_from([None, 1, 3, 5]),
@@ -307,7 +326,7 @@ CONTENTS = {
             "purpose": words("contacts", "purpose"),
             "status": words("contacts", "status"),
         },
-        optional={"opened_at": LATER_TIMES, "clicked_at": LATER_TIMES},
+        optional=dict.fromkeys(("opened_at", "clicked_at", "rejected_at", "unsubscribed_at"), LATER_TIMES),
     ),
     "consents": st.fixed_dictionaries(
         {
@@ -317,7 +336,10 @@ CONTENTS = {
             "status": words("consents", "status"),
         }
     ),
-    "feedback": st.fixed_dictionaries({"at": an_instant(), "kind": words("feedback", "kind")}),
+    "feedback": st.fixed_dictionaries(
+        {"at": an_instant(), "kind": words("feedback", "kind")},
+        optional={"rating": st.none() | st.sampled_from([0.0, 1.0, 4.5, 10.0])},
+    ),
 }
 IDS = {
     "order_lines": "order_id",
@@ -359,7 +381,7 @@ def with_zones_known(rows, facts):
         for row in customers_of(facts)
     ]
     return rows | {
-        "presence": pa.concat_tables([rows["presence"], pa.Table.from_pylist(named, SCHEMAS["presence"])])
+        "presence": pa.concat_batches([rows["presence"], pa.RecordBatch.from_pylist(named, SCHEMAS["presence"])])
     }
 
 
@@ -397,7 +419,7 @@ def rows_of(*facts):
 
 def spend(rows):
     """Customer -> orders and spend; the spend tells whose version stands."""
-    found = compute(rows, cutoffs_of([CUTOFF]), select(["orders_all", "spend_all"]))
+    found = compute(rows, cutoffs_of([CUTOFF]), Plan.of(select(["orders_all", "spend_all"])))
     values = zip(*(found.columns[name][:, 0].tolist() for name in ("orders_all", "spend_all")), strict=True)
     return dict(zip(found.customers.to_pylist(), values, strict=True))
 
@@ -417,15 +439,15 @@ def test_another_order_and_the_same_number_of_another_source_count():
 
 
 def test_a_ticket_of_the_number_of_an_event_is_no_event():
-    said = {"customer_id": "c1", "kind": "view", "at": at("2024-05-01"), "event_id": "1"}
+    said = {"customer_id": "c1", "kind": "view", "at": at("2024-05-01"), "event_id": "1", "channel": "web"}
     asked = {"customer_id": "c1", "kind": "enquiry", "opened_at": at("2024-05-01"), "ticket_id": "1"}
     rows = merged(rows_of(report("events", said)), rows_of(report("tickets", asked)))
     assert (rows["events"].num_rows, rows["tickets"].num_rows) == (1, 1)
 
 
-@pytest.mark.parametrize("table", ["events", "tickets", "contacts"])
+@pytest.mark.parametrize("table", ["events", "tickets", "contacts", "feedback"])
 def test_each_kind_of_fact_is_told_by_its_id(table):
-    time = {"events": "at", "tickets": "opened_at", "contacts": "sent_at"}[table]
+    time = {"events": "at", "tickets": "opened_at", "contacts": "sent_at", "feedback": "at"}[table]
     content = {
         "customer_id": "c1",
         time: at("2024-05-01"),
@@ -433,11 +455,13 @@ def test_each_kind_of_fact_is_told_by_its_id(table):
         "channel": "sms",
         "purpose": "marketing",
     }
+    kinds = {"tickets": ("enquiry", "complaint"), "feedback": ("review", "chat")}.get(table, ("view", "search"))
+    content |= {"kind": kinds[0]}
     one, two = (report(table, content | {"status": "delivered", IDS[table]: name}) for name in "ab")
-    again = report(table, content | {"status": "undelivered", "kind": "search", IDS[table]: "a"})
+    again = report(table, content | {"status": "undelivered", "kind": kinds[1], IDS[table]: "a"})
     rows = merged(rows_of(one), rows_of(again, two))[table]
     kind = "status" if table == "contacts" else "kind"
-    stands = one.content[kind]
+    stands = CHOICES[table][kind].index(one.content[kind])
     assert sorted(zip(rows["id"].to_pylist(), rows[kind].to_pylist(), strict=True)) == [
         ("main|a", stands),
         ("main|b", stands),
@@ -461,6 +485,6 @@ def test_neither_side_is_changed():
 def test_a_fact_counts_from_when_it_was_received():
     rows = rows_of(reported("10"))
     received = int(cutoffs_of([RECEIVED])[0])
-    known = compute(rows, cutoffs_of([RECEIVED - MICROSECOND, RECEIVED]), select(["orders_all"])).known
+    known = compute(rows, cutoffs_of([RECEIVED - MICROSECOND, RECEIVED]), Plan.of(select(["orders_all"]))).known
     assert rows["lines"]["usable_from"].to_pylist() == [received]
     assert known.tolist() == [[False, True]]

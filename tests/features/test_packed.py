@@ -6,8 +6,9 @@ import pytest
 
 from features.catalogue import FACTS, FEATURES
 from features.ingest import ingest_tables
-from features.kernel import compute
+from features.kernel import compute, compute_one
 from features.packed import LAYOUT, SCHEMAS, empty, pack, unpack
+from features.plan import Plan
 from features.sources.simulate import simulate, write
 from features.streams import read
 from features.warehouse import Warehouse
@@ -25,7 +26,7 @@ from tests.features.worlds import (
 )
 
 CUTOFF = microseconds([at("2024-06-01")])
-WANTED = (*FEATURES, *FACTS)
+WANTED = Plan.of((*FEATURES, *FACTS))
 
 
 def rows_of(*rows):
@@ -45,7 +46,8 @@ def as_sets(rows):
 SOME = [
     line("ann", "2024-01-01", "9.99", product_id="顾", discount_amount=1),
     line("ann", "2024-02-01", kind="return"),
-    event("ann", "2024-03-01", duration_s=3.5),
+    event("ann", "2024-03-01", duration_s=3.5, session_id="s", product_id="顾"),
+    ("feedback", {"customer_id": "ann", "at": at("2024-03-01"), "kind": "review", "rating": 4.5}),
     ticket("bob", "2024-03-01", kind="complaint"),
     contact("bob", "2024-03-01", opened_at=at("2024-03-02")),
     customer("cat"),
@@ -66,7 +68,7 @@ def test_one_customer_alone():
     rows = rows_of(*SOME)
     bob = unpack([one for one in pack(rows) if one[0] == "bob"])
     assert {name: table.num_rows for name, table in bob.items()} == {
-        "lines": 0, "events": 0, "tickets": 1, "contacts": 1, "presence": 0,
+        "lines": 0, "events": 0, "tickets": 1, "contacts": 1, "deliveries": 0, "feedback": 0, "presence": 0,
     }  # fmt: skip
     assert bob["tickets"]["closed_at"].to_pylist() == [None]
 
@@ -110,8 +112,8 @@ def test_the_kernel_makes_the_same_of_it_to_the_last_bit(retailer):
     packed = list(pack(retailer))
     through = compute(unpack(packed), CUTOFF, WANTED)
     assert through.customers.equals(straight.customers)
-    for name, values in straight.columns.items():
-        np.testing.assert_array_equal(through.columns[name], values, err_msg=name)
+    for name, values in (*straight.columns.items(), *straight.texts.items()):
+        np.testing.assert_array_equal((through.columns | through.texts)[name], values, err_msg=name)
 
 
 def test_and_of_one_at_a_time(retailer):
@@ -119,7 +121,8 @@ def test_and_of_one_at_a_time(retailer):
     for place, (name, packed) in list(enumerate(pack(retailer)))[::10]:
         one = compute(unpack([(name, packed)]), CUTOFF, WANTED)
         assert one.customers.to_pylist() == [name]
-        for feature, values in one.columns.items():
-            np.testing.assert_array_equal(
-                values[0], straight.columns[feature][place], err_msg=f"{name} {feature}"
-            )
+        alone = compute_one(unpack([(name, packed)]), int(CUTOFF[0]), WANTED)
+        for feature, values in (*one.columns.items(), *one.texts.items()):
+            expected = (straight.columns | straight.texts)[feature][place]
+            np.testing.assert_array_equal(values[0], expected, err_msg=f"{name} {feature}")
+            np.testing.assert_array_equal(np.array([alone[feature]]), expected, err_msg=f"{name} {feature}")

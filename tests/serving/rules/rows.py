@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 
 from serving.rules.arbitration import decide
-from serving.rules.columns import CHANNELS, COLUMNS, PURPOSES, Type, consent_column
+from serving.rules.columns import CHANNELS, COLUMNS, PURPOSES, Type, column_type, consent_column
 from serving.rules.evaluate import profile
 from serving.rules.playbook import default_playbook
 
+# Every column of a customer's row: those that any playbook may read, and what the shipped one measures itself.
+ALL = COLUMNS | {one.name: column_type(one) for one in default_playbook().measured}
 AS_OF = pd.Timestamp("2026-11-25 04:00")  # noon in Shanghai
 DTYPES = {Type.NUMBER: "float64", Type.TEXT: "object", Type.FLAG: "object", Type.TIME: "datetime64[us]"}
 # Given only where something happened.
@@ -32,7 +34,7 @@ def nothing(name, type_):
 
 
 # Registered long ago, agrees to marketing, holds out nothing, and has done nothing at all.
-NOBODY = {name: nothing(name, type_) for name, type_ in COLUMNS.items()} | {
+NOBODY = {name: nothing(name, type_) for name, type_ in ALL.items()} | {
     "customer_id": "c1",
     "timezone": "Asia/Shanghai",
     "as_of": AS_OF,
@@ -69,9 +71,12 @@ PLAIN = NOBODY | {
 
 
 def frame_of(*rows):
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=DTYPES[type_]) for name, type_ in COLUMNS.items()}
+    """One row each; a net spend that is known is what the spend and the refunds make it."""
+    frame = pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=DTYPES[type_]) for name, type_ in ALL.items()}
     )
+    net = frame["spend_365d"] - frame["refunds_365d"]
+    return frame.assign(net_spend_365d=net.where(frame["net_spend_365d"].notna()))
 
 
 def profile_of(base=PLAIN, **changed):
@@ -87,7 +92,7 @@ def random_rows(count, seed=0):
     """Customers with values near the thresholds, nulls, and every consent."""
     random = np.random.default_rng(seed)
     columns = {}
-    for name, type_ in COLUMNS.items():
+    for name, type_ in ALL.items():
         if name in CONSENTS:
             columns[name] = random.choice(np.array(["SUBSCRIBED", "UNSUBSCRIBED", "NEVER_SUBSCRIBED", None], object), count,
                                           p=[0.7, 0.1, 0.1, 0.1])  # fmt: skip

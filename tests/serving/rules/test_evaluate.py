@@ -8,7 +8,7 @@ from features.errors import InputError
 from serving.rules.columns import COLUMNS, Type
 from serving.rules.evaluate import profile, table_of
 from serving.rules.playbook import default_playbook
-from tests.serving.rules.rows import NOBODY, PLAIN, frame_of, profile_of
+from tests.serving.rules.rows import ALL, NOBODY, PLAIN, frame_of, profile_of
 
 NUMBERS = ["orders_all", "spend_365d", "days_since_last_order"]
 
@@ -17,7 +17,7 @@ NUMBERS = ["orders_all", "spend_365d", "days_since_last_order"]
 def test_a_column_stays_a_column_whatever_the_shape(rows):
     # as many rows as columns is the case in which a block of numbers may be taken for its transpose
     frame = pd.DataFrame({name: np.arange(rows) + 10.0 * place for place, name in enumerate(NUMBERS)})
-    table = table_of(frame, NUMBERS)
+    table = table_of(frame, dict.fromkeys(NUMBERS, Type.NUMBER))
     assert table.to_dict(as_series=False) == {name: [row + 10.0 * place for row in range(rows)]
                                               for place, name in enumerate(NUMBERS)}  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_types_of_every_kind_of_column():
             "birth_date": pd.Series([None, None], dtype="object"),
         }
     )
-    table = table_of(frame, list(frame.columns))
+    table = table_of(frame, {name: COLUMNS[name] for name in frame.columns})
     assert table.to_dict(as_series=False) == {
         "orders_all": [3.0, None],
         "open_complaints": [None, None],
@@ -75,7 +75,7 @@ def test_every_definition_is_a_column_in_order_with_the_frames_index():
 
 
 def test_nothing_known_at_all_is_no_error():
-    empty = {name: pd.NaT if type_ is Type.TIME else None for name, type_ in COLUMNS.items()}
+    empty = {name: pd.NaT if type_ is Type.TIME else None for name, type_ in ALL.items()}
     found = profile_of(empty)
     assert found["lifecycle5"] == found["rfm15"] == found["dynamic8"] == "prospect"
     held = {tag.id for tag in default_playbook().tags if found[tag.id]}
@@ -84,7 +84,7 @@ def test_nothing_known_at_all_is_no_error():
 
 DERIVED = [
     ("r_days", {"days_since_last_order": 50.99}, 50.0),
-    ("net_spend_365d", {"spend_365d": 8192.04, "refunds_365d": 3192.04}, 5000.0),
+    ("yearly_net_spend", {"spend_365d": 8192.04, "refunds_365d": 3192.04}, 5000.0),
     ("traces_30d", {"views_30d": 2.0, "carts_30d": np.nan}, 2.0),
     ("returned_share_365d", {"orders_365d": 4.0, "return_orders_365d": 1.0, "exchanges_365d": 1.0}, 0.5),
     ("returned_share_365d", {"orders_365d": 1.0, "return_orders_365d": 1.0, "exchanges_365d": 1.0}, 1.0),

@@ -10,13 +10,14 @@ import pytest
 
 from features.errors import InputError
 from serving.rules.arbitration import decide
-from serving.rules.columns import COLUMNS, Type
+from serving.rules.columns import Type
 from serving.rules.holdout import is_withheld
 from serving.rules.parts import Holdout, QuietHours
 from serving.rules.playbook import default_playbook
 from serving.rules.quiet_hours import send_after
 from serving.rules.words import Words
 from tests.serving.rules.rows import (
+    ALL,
     AS_OF,
     CONSENTS,
     NOBODY,
@@ -371,7 +372,7 @@ def test_whoever_gets_nothing_could_not_have_been_sent_a_plain_offer():
     # the other side: nobody who may be contacted, and has a step coupon coming, is left out
     frame = frame_of(*[PLAIN | {"customer_id": f"c{number}"} for number in range(200)])
     changed = random_rows(200, seed=1)
-    policy = [name for name in COLUMNS if name.startswith(("contacts_", "reserved_", "consent_"))]
+    policy = [name for name in ALL if name.startswith(("contacts_", "reserved_", "consent_"))]
     complaints = ["open_complaints", "days_since_last_complaint", "last_complaint_csat"]
     frame[[*policy, *complaints]] = changed[[*policy, *complaints]]
     found = decide(PLAYBOOK, frame)
@@ -386,14 +387,14 @@ def test_whoever_gets_nothing_could_not_have_been_sent_a_plain_offer():
 
 
 def test_nothing_known_at_all_never_fails_and_contacts_nobody():
-    names = [name for name in COLUMNS if name not in ("customer_id",)]
+    names = [name for name in ALL if name not in ("customer_id",)]
     blank = frame_of(PLAIN)
-    blank[names] = pd.DataFrame({name: [pd.NaT if COLUMNS[name] is Type.TIME else None] for name in names})
+    blank[names] = pd.DataFrame({name: [pd.NaT if ALL[name] is Type.TIME else None] for name in names})
     assert decide(PLAYBOOK, blank).iloc[0]["action"] == "none"
 
 
 def test_any_one_column_may_be_null():
-    nulls = [{name: pd.NaT if COLUMNS[name] is Type.TIME else None} for name in PLAYBOOK.inputs]
+    nulls = [{name: pd.NaT if ALL[name] is Type.TIME else None} for name in PLAYBOOK.inputs]
     frame = frame_of(*(PLAIN | more | null for null in nulls for more in ({}, COMPLAINT)))
     found = decide(PLAYBOOK, frame)
     assert set(found["action"]) == {"offer", "none"}

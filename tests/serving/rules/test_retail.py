@@ -44,6 +44,7 @@ TAGS = {
     "frequent_returner": ({"orders_365d": 10.0, "return_orders_365d": 2.0, "exchanges_365d": 1.0},
                           {"orders_365d": 10.0, "return_orders_365d": 2.0}),
     "satisfied": ({"last_csat": 4.0}, {"last_csat": 3.0}),
+    "logistics_sensitive": ({"late_deliveries_180d": 2.0}, {"late_deliveries_180d": 1.0}),
     "asks_first": ({"enquiries_30d": 2.0}, {"enquiries_30d": 1.0}),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from serving.rules.arbitration import decide
-from serving.rules.columns import COLUMNS, Type
+from serving.rules.columns import Type
 from serving.rules.holdout import is_withheld
 from serving.rules.playbook import default_playbook, parse_playbook
 from serving.rules.policy import STAGES
@@ -214,9 +214,9 @@ def test_the_same_row_gives_the_same_bytes_from_its_inputs_alone(seed):
     types = {Type.NUMBER: "float64", Type.TEXT: "object", Type.TIME: "datetime64[us]"}
     columns = {name: pd.Series([record[name]]) for name in kept}
     for name, column in columns.items():
-        if COLUMNS[name] is Type.TIME:
+        if PLAYBOOK.inputs[name] is Type.TIME:
             columns[name] = pd.to_datetime(column, utc=True).dt.tz_localize(None)
-        columns[name] = columns[name].astype(types[COLUMNS[name]])
+        columns[name] = columns[name].astype(types[PLAYBOOK.inputs[name]])
     assert json.dumps(trace(PLAYBOOK, pd.DataFrame(columns)), allow_nan=False) == text
 
 
