@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURES, digest, select
 from features.context import BASE_SEASONS
 from features.errors import InputError
-from features.kernel import Computed, compute
+from features.kernel import Computed, compute_blocks
 from features.plan import Plan
 from features.seasons import base_seasons
 from features.streams import partitions, read
@@ -176,8 +177,26 @@ class _Job:
         """Build the rows of one partition."""
         rows = read(connection, self.cutoffs, part=part, parts=parts, columns=self.plan.columns)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        computed = compute(rows, self.cutoffs, self.plan, timezone=self.timezone, given=seasons, threads=threads)
-        return _frame(computed, self.features, self.population)
+        blocks = compute_blocks(
+            rows, self.cutoffs, self.plan, self.laid_out, timezone=self.timezone, given=seasons, threads=threads
+        )
+        return _joined(blocks)
+
+    def laid_out(self, computed: Computed) -> dict[str, pa.Array | NDArray[Any]]:
+        """Lay columns out as rows (customer, cutoff), cutoff by cutoff, the population's only."""
+        chosen = (computed.known if self.population == "all" else computed.columns["orders_365d"] > 0).T
+        cutoff, customer = np.nonzero(chosen)
+        data: dict[str, pa.Array | NDArray[Any]] = {
+            "customer_id": computed.customers.take(pa.array(customer)),
+            "cutoff": computed.cutoffs[cutoff],
+        }
+        for one in self.features:
+            if one.is_text:
+                data[one.name] = computed.texts[one.name].T[chosen]
+            else:
+                values = computed.columns[one.name].T[chosen]
+                data[one.name] = values.astype(np.int64) if one.is_count else values
+        return data
 
     def seasons(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, NDArray[np.float64]]:
         """Return what the kernel is given, if anything wants it."""
@@ -252,18 +271,18 @@ def _refuse_before_first_order(warehouse: Warehouse, cutoffs: NDArray[np.int64])
         )
 
 
-def _frame(computed: Computed, features: Sequence[Feature], population: str) -> pd.DataFrame:
-    """Lay columns out as rows (customer, cutoff), cutoff by cutoff, the population's only."""
-    chosen = (computed.known if population == "all" else computed.columns["orders_365d"] > 0).T
-    cutoff, customer = np.nonzero(chosen)
-    data: dict[str, object] = {
-        "customer_id": pd.array(computed.customers.take(pa.array(customer)), dtype="str"),
-        "cutoff": computed.cutoffs[cutoff].astype("datetime64[us]"),
-    }
-    for feature in features:
-        if feature.is_text:
-            data[feature.name] = pd.array(computed.texts[feature.name].T[chosen], dtype="str")
+def _joined(blocks: list[dict[str, pa.Array | NDArray[Any]]]) -> pd.DataFrame:
+    """Return the rows of blocks of ascending customers as a frame, by cutoff and customer; the blocks are used up."""
+    cutoff = np.concatenate([block["cutoff"] for block in blocks])
+    order = np.argsort(cutoff, kind="stable")
+    columns: dict[str, object] = {}
+    for name in list(blocks[0]):
+        parts = [block.pop(name) for block in blocks]
+        if name == "customer_id":
+            columns[name] = pd.array(pa.concat_arrays(parts).take(pa.array(order)), dtype="str")
+        elif name == "cutoff":
+            columns[name] = cutoff[order].astype("datetime64[us]")
         else:
-            values = computed.columns[feature.name].T[chosen]
-            data[feature.name] = values.astype(np.int64) if feature.is_count else values
-    return pd.DataFrame(data)
+            values = np.concatenate(parts)[order]
+            columns[name] = pd.array(values, dtype="str") if values.dtype == np.object_ else values
+    return pd.DataFrame(columns, copy=False)

@@ -7,6 +7,8 @@ in how rows are told apart by customer, and in nothing else.
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +24,9 @@ from features.sales import earliest_times, order_codes
 from features.streams import FOREVER, Rows
 from features.windows import Stream
 
-__all__ = ["Computed", "compute", "compute_one"]
+__all__ = ["Computed", "compute", "compute_blocks", "compute_one"]
+
+T = TypeVar("T")
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -61,6 +65,15 @@ class Computed:
     texts: Mapping[str, NDArray[np.object_]]
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Some customers, from number ``begin`` to ``end``, and their rows; these number them from 0."""
+
+    begin: int
+    end: int
+    rows: Part
+
+
 def compute(
     rows: Rows,
     cutoffs: Ints,
@@ -94,14 +107,77 @@ def compute(
     all cutoffs in one pass. A customer with a row that came late, was corrected, or moved to another OneID between two
     cutoffs is computed again at each cutoff from the rows usable there: the same code, one cutoff at a time.
     """
+    blocks = compute_blocks(
+        rows, cutoffs, plan, _copied, timezone=timezone, given=given, threads=threads, block_rows=block_rows
+    )
+    customers = pa.concat_arrays([pa.array([], pa.string()), *(one.customers for one in blocks)])
+    known = np.concatenate([np.zeros((0, len(cutoffs)), dtype=np.bool_), *(one.known for one in blocks)])
+    columns, texts = (
+        {name: np.concatenate([one[name] for one in found]) for name in (found[0] if found else ())}
+        for found in ([one.columns for one in blocks], [one.texts for one in blocks])
+    )
+    return Computed(customers, cutoffs, known, columns, texts)
+
+
+def _copied(one: Computed) -> Computed:
+    columns = {name: values.copy() for name, values in one.columns.items()}
+    return Computed(one.customers, one.cutoffs, one.known.copy(), columns, one.texts)
+
+
+def compute_blocks(
+    rows: Rows,
+    cutoffs: Ints,
+    plan: Plan,
+    then: Callable[[Computed], T],
+    *,
+    timezone: str = "UTC",
+    given: Given | None = None,
+    threads: int = 1,
+    block_rows: int = _BLOCK_ROWS,
+) -> list[T]:
+    """Compute block by block, so that what is not wanted of all customers need not be in memory at once.
+
+    Parameters
+    ----------
+    then
+        Makes of a block what is wanted of it. The block's arrays are overwritten by a later one.
+
+    Returns
+    -------
+    list
+        What ``then`` made, in the order of the customers. The other parameters are those of ``compute``.
+    """
     customers, whole = _encode(rows)
-    work = _Work(cutoffs, plan, timezone, given or {}, len(customers))
-    blocks = _blocks(whole, len(customers), block_rows, max(1, _BLOCK_CELLS // len(cutoffs)))
+    most = max(1, _BLOCK_CELLS // len(cutoffs))
+    room: SimpleQueue[Floats] = SimpleQueue()
+    for _ in range(threads):
+        room.put(np.empty(0))
+
+    def work(block: _Block) -> T:
+        cells = len(plan.features) * len(cutoffs) * (block.end - block.begin)
+        columns = room.get()
+        if columns.size < cells:
+            columns = np.empty(cells)
+        try:
+            return then(_computed(block, customers, cutoffs, plan, timezone, given or {}, columns[:cells]))
+        finally:
+            room.put(columns)
+
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work.block, blocks) if threads > 1 else map(work.block, blocks):
-            pass
+        blocks = _blocks(whole, len(customers), block_rows, most)
+        return list(pool.map(work, blocks) if threads > 1 else map(work, blocks))
+
+
+def _computed(
+    block: _Block, customers: pa.Array, cutoffs: Ints, plan: Plan, timezone: str, given: Given, room: Floats
+) -> Computed:
+    """Compute a block into the room given."""
+    own = block.end - block.begin
+    work = _Work(cutoffs, plan, timezone, given, own, room.reshape(len(plan.features), len(cutoffs), own))
+    work.run(block.rows)
     columns = {one.name: work.out[row].T for row, one in zip(plan.rows, plan.wanted, strict=True) if not one.is_text}
-    return Computed(customers, cutoffs, work.known.T, columns, {name: words.T for name, words in work.texts.items()})
+    texts = {name: words.T for name, words in work.texts.items()}
+    return Computed(customers[block.begin : block.end], cutoffs, work.known.T, columns, texts)
 
 
 def compute_one(
@@ -121,84 +197,65 @@ def compute_one(
     dict
         Feature name -> value, NaN (None of a word) where undefined.
     """
-    work = _Work(np.array([cutoff], dtype=np.int64), plan or whole_catalogue(), timezone, given or {}, 1)
-    raw = {name: Raw(name, table, np.zeros(table.num_rows, np.int64)) for name, table in rows.items()}
-    work.block(_Block(0, 1, raw))
-    values = zip((one.name for one in work.plan.wanted), work.out[list(work.plan.rows), 0, 0].tolist(), strict=True)
+    at, plan = np.array([cutoff], dtype=np.int64), plan or whole_catalogue()
+    work = _Work(at, plan, timezone, given or {}, 1, np.empty((len(plan.features), 1, 1)))
+    work.run({name: Raw(name, table, np.zeros(table.num_rows, np.int64)) for name, table in rows.items()})
+    values = zip(plan.names, work.out[plan.places, 0, 0].tolist(), strict=True)
     return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Some customers, from number ``begin`` to ``end``, and their rows; these number them from 0."""
-
-    begin: int
-    end: int
-    rows: Part
-
-
 class _Work:
-    """What is to be computed, and the results so far: features x cutoffs x customers."""
+    """Some customers' results: features x cutoffs x customers."""
 
-    def __init__(self, cutoffs: Ints, plan: Plan, timezone: str, given: Given, customers: int) -> None:
-        self.cutoffs, self.plan, self.timezone, self.given = cutoffs, plan, timezone, given
+    def __init__(
+        self, cutoffs: Ints, plan: Plan, timezone: str, given: Given, customers: int, out: Floats
+    ) -> None:
+        self.cutoffs, self.plan, self.timezone, self.given, self.out = cutoffs, plan, timezone, given, out
         shape = len(cutoffs), customers
-        self.out = np.empty((len(plan.features), *shape))
         self.known = np.empty(shape, dtype=np.bool_)
-        self.texts = {one.name: np.full(shape, None, dtype=np.object_) for one in plan.wanted if one.is_text}
+        self.texts = {name: np.full(shape, None, dtype=np.object_) for name in plan.texts}
 
-    def block(self, block: _Block) -> None:
-        """Compute a block."""
-        rows, irregular = _usable(block.rows, block.end - block.begin, self.cutoffs)
-        streams = Streams(rows, block.end - block.begin, self.timezone)
-        own = slice(block.begin, block.end)
-        texts = {name: words[:, own] for name, words in self.texts.items()}
-        _fill(self.plan, streams, self.cutoffs, self.given, _Out(self.out[:, :, own], self.known[:, own], texts))
+    def run(self, rows: Part) -> None:
+        """Compute everything from the customers' rows."""
+        customers = self.known.shape[1]
+        usable, irregular = _usable(rows, customers, self.cutoffs)
+        self._fill(Streams(usable, customers, self.timezone))
         late = np.flatnonzero(irregular)
         if len(late):
-            self._late(rows, irregular, late, block.begin)
+            self._again(usable, irregular, late)
 
-    def _late(self, rows: Part, irregular: Bools, late: Ints, begin: int) -> None:
+    def _again(self, rows: Part, irregular: Bools, late: Ints) -> None:
         """Compute irregular customers again, one cutoff at a time."""
         number = np.cumsum(irregular) - 1
         theirs = {name: _of(raw, irregular[raw.who], number) for name, raw in rows.items()}
+        out = np.empty((len(self.plan.features), 1, len(late)))
         for index, cutoff in enumerate(self.cutoffs):
             usable = {name: _of(raw, _usable_at(raw, int(cutoff))) for name, raw in theirs.items()}
             given = {name: values[index : index + 1] for name, values in self.given.items()}
-            one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, given, len(late))
-            streams = Streams(usable, len(late), self.timezone)
-            _fill(self.plan, streams, one.cutoffs, given, _Out(one.out, one.known, one.texts))
-            self.out[:, index, begin + late] = one.out[:, 0]
-            self.known[index, begin + late] = one.known[0]
+            one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, given, len(late), out)
+            one._fill(Streams(usable, len(late), self.timezone))
+            self.out[:, index, late] = out[:, 0]
+            self.known[index, late] = one.known[0]
             for name, words in self.texts.items():
-                words[index, begin + late] = one.texts[name][0]
+                words[index, late] = one.texts[name][0]
 
-
-@dataclass(frozen=True)
-class _Out:
-    """Where the results of some customers go: features x cutoffs x customers; cutoffs x customers."""
-
-    columns: Floats
-    known: Bools
-    texts: Mapping[str, NDArray[np.object_]]
-
-
-def _fill(plan: Plan, streams: Streams, cutoffs: Ints, given: Given, out: _Out) -> None:
-    """Compute all features of the streams' customers."""
-    for program in plan.programs:
-        _run(program, streams.make(program.stream), cutoffs, out.columns[program.rows])
-    seasons = _seasons(cutoffs) | given
-    for name, row in plan.of_cutoffs.items():
-        out.columns[row] = seasons[name][:, None] if name in seasons else np.nan
-    for operation, rows, operands in plan.over:
-        # as many at a time as stay in the processor's cache
-        step = max(1, _BLOCK_CELLS // max(out.known.size, 1))
-        for first in range(0, len(rows), step):
-            part = slice(first, first + step)
-            out.columns[rows[part]] = _OVER[operation](*(out.columns[one[part]] for one in operands))
-    for name, words in out.texts.items():
-        words[:] = _words(plan, name, streams, out)
-    out.known[:] = _known(streams, cutoffs)
+    def _fill(self, streams: Streams) -> None:
+        """Compute all features of the streams' customers."""
+        out, cutoffs, plan = self.out, self.cutoffs, self.plan
+        for program in plan.programs:
+            _run(program, streams.make(program.stream), cutoffs, out[program.rows])
+        seasons = (_seasons(cutoffs) if plan.of_cutoffs else {}) | self.given
+        for name, row in plan.of_cutoffs.items():
+            out[row] = seasons[name][:, None] if name in seasons else np.nan
+        for operation, rows, operands in plan.over:
+            # as many at a time as stay in the processor's cache
+            step = max(1, _BLOCK_CELLS // max(self.known.size, 1))
+            for first in range(0, len(rows), step):
+                part = slice(first, first + step)
+                out[rows[part]] = _OVER[operation](*(out[one[part]] for one in operands))
+        for name, words in self.texts.items():
+            words[:] = _words(plan, name, streams, out)
+        self.known[:] = _known(streams, cutoffs)
 
 
 def _run(program: Program, stream: Stream, cutoffs: Ints, out: Floats) -> None:
@@ -248,10 +305,10 @@ _OVER: Mapping[str, Callable[..., Floats]] = {
 }
 
 
-def _words(plan: Plan, name: str, streams: Streams, out: _Out) -> NDArray[np.object_]:
+def _words(plan: Plan, name: str, streams: Streams, out: Floats) -> NDArray[np.object_]:
     """Return the words that a feature's codes stand for."""
     row, feature = next((row, one) for row, one in enumerate(plan.features) if one.name == name)
-    measure, code = feature.measure, out.columns[row]
+    measure, code = feature.measure, out[row]
     words = streams.make(measure.stream).codes(measure.by or measure.of)[1]
     words = words if isinstance(words, tuple) else words.to_pylist()
     return np.array([*words, None], dtype=np.object_)[np.where(np.isnan(code), len(words), code).astype(np.int64)]
@@ -259,8 +316,13 @@ def _words(plan: Plan, name: str, streams: Streams, out: _Out) -> NDArray[np.obj
 
 def _known(streams: Streams, cutoffs: Ints) -> Bools:
     first = np.full(streams.customers, FOREVER)
-    for raw in streams.rows.values():
-        np.minimum.at(first, raw.who, raw.ints("time"))
+    for name, raw in streams.rows.items():
+        if name == "deliveries":  # its order's lines tell whose it is, and since when
+            continue
+        time = raw.ints("time")
+        if name == "presence":  # no window looks at its time: it counts from when it is known
+            time = np.maximum(time, raw.ints("usable_from") - 1)
+        np.minimum.at(first, raw.who, time)
     return first < cutoffs[:, None]
 
 

@@ -39,7 +39,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         channel=_CODE, purpose=_CODE, status=_CODE, opened_at=_WHOLE, clicked_at=_WHOLE, rejected_at=_WHOLE,
         unsubscribed_at=_WHOLE, id=_TEXT,
     ),
-    "deliveries": _schema(delivered_at=_WHOLE, late_at=_WHOLE),
+    "deliveries": _schema(id=_TEXT, order_id=_TEXT, delivered_at=_WHOLE, late_at=_WHOLE),
     "feedback": _schema(kind=_CODE, rating=_WHOLE, id=_TEXT),
     "presence": _schema(),
 }  # fmt: skip

@@ -39,7 +39,7 @@ _RAW = {
     "feedback": ("feedback", {"rated_kind": "kind rating"}),
 }  # fmt: skip
 # what makes a stream of the rows, whatever is asked of it
-_ALWAYS = {"lines": "order_id kind", "contacts": "purpose status"}
+_ALWAYS = {"lines": "order_id kind", "contacts": "purpose status", "deliveries": "id order_id"}
 # columns that an operation looks at without being told
 _IMPLIED = {"latest": ("", "rank"), "log_day_gaps": ("day", ""), "slope": ("one", "")}
 
@@ -173,6 +173,21 @@ class Plan:
         return tuple(place[one.name] for one in self.wanted)
 
     @cached_property
+    def places(self) -> Ints:
+        """``rows`` as an index."""
+        return np.array(self.rows, dtype=np.int64)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features asked for."""
+        return tuple(one.name for one in self.wanted)
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Those of them that are words."""
+        return tuple(one.name for one in self.wanted if one.is_text)
+
+    @cached_property
     def of_cutoffs(self) -> Mapping[str, int]:
         """What the cutoff alone tells -> its row."""
         return {one.name: row for row, one in enumerate(self.features) if one.measure.stream == "cutoffs"}
@@ -188,6 +203,8 @@ class Plan:
             used = [*program.numbers, *program.words, *(column for column, _ in program.distinct), ""]
             used += [column for where in filters for column, _ in where]
             needed.update(name for column in used for name in made_of.get(column, column).split())
+        if "deliveries" in found:  # they are at the time of their order
+            found.setdefault("lines", set()).update(_ALWAYS["lines"].split())
         return {stream: frozenset(columns) for stream, columns in found.items()}
 
 

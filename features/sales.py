@@ -107,6 +107,22 @@ class Sold:
     def _by_order(self) -> Ints:
         return np.argsort(self.row)
 
+    def times_of(self, deliveries: Raw) -> Ints:
+        """Return the time of the order that each delivery brings, ``FOREVER`` where its customer has none of that number."""
+        found = np.full(len(deliveries.who), FOREVER)
+        if not len(found) or not len(self.row):
+            return found
+        codes, words = deliveries.codes("order_id")
+        own, known = self.raw.codes("order_id")
+        code = pc.fill_null(pc.index_in(words, value_set=known), -1).to_numpy().astype(np.int64)[codes]
+        key = self.raw.who * len(known) + own
+        by = np.argsort(key)
+        wanted = deliveries.who * len(known) + code
+        place = np.minimum(np.searchsorted(key[by], wanted), len(by) - 1)
+        there = (key[by[place]] == wanted) & (code >= 0)
+        found[there] = self.earliest[self.group[by[place[there]]]]
+        return found
+
     def _column(self, name: str) -> Callable[[], Ints]:
         return lambda: self.raw.ints(name)[self._by_order]
 

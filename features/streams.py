@@ -91,14 +91,12 @@ def _whole(name: str, column: str, scale: int) -> dict[str, str]:
 
 _PRODUCT = {**_id("product_id", "product"), "category": "category_spans.value"}
 
-# a delivery is the customer's whose order it brings: of the order's sale lines the one with the smallest id tells
+# a delivery is of whoever the order it brings is of; the kernel looks up when that was placed, by the lines known then
 _DELIVERIES = """(
-    SELECT d.source, l.customer_id, l.paid_at, d.promised_at, d.delivered_at, greatest(d.known_at, l.known_at) AS known_at,
-           least(d.superseded_at, l.superseded_at) AS superseded_at
+    SELECT d.source, d.delivery_id, d.order_id, l.customer_id, l.paid_at, d.promised_at, d.delivered_at, d.known_at, d.superseded_at
     FROM deliveries d JOIN (
-        SELECT source, order_id, customer_id, paid_at, known_at, superseded_at FROM order_lines
-        WHERE kind = 'sale' AND (source, order_id) IN (SELECT (source, order_id) FROM deliveries)
-        QUALIFY line_id = min(line_id) OVER (PARTITION BY source, order_id)) l
+        SELECT source, order_id, customer_id, min(paid_at) AS paid_at FROM order_lines
+        WHERE kind = 'sale' AND (source, order_id) IN (SELECT (source, order_id) FROM deliveries) GROUP BY ALL) l
     ON d.source = l.source AND d.order_id = l.order_id)"""
 
 STREAMS: Mapping[str, tuple[_Stream, ...]] = {
@@ -155,7 +153,7 @@ STREAMS: Mapping[str, tuple[_Stream, ...]] = {
             _DELIVERIES,
             "paid_at",
             {
-                **_times("delivered_at"),
+                **_id("delivery_id"), **_id("order_id", "order_id"), **_times("delivered_at"),
                 "late_at": "CASE WHEN f.delivered_at IS NULL OR f.delivered_at > f.promised_at "
                 "THEN epoch_us(f.promised_at) END",
             },

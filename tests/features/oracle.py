@@ -12,7 +12,7 @@ Where the definitions leave a choice, this is what they are taken to mean:
 - Of two ratings given at one instant, that of the larger (source, ticket_id) is the last. A rating, an opening or a
   closing that is dated before what it belongs to stands at the same time as that.
 - A row of ``customers`` without registration happened before everything.
-- A delivery belongs to the sale line of its order with the smallest line_id, of all that were ever known.
+- A delivery is at its order's time, and of no customer of whom no sale line of that order is known.
 """
 
 from datetime import UTC, timedelta
@@ -43,19 +43,19 @@ def plain(value):
 
 
 def base_season(world, cutoff, days):
-    """Return the whole base's orders in the days after this day a year ago, by those in the days before it.
+    """Return the whole base's sale lines in the days after this day a year ago, by those in the days before it.
 
     None where there was none before it.
     """
     midnight = cutoff.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     year_ago, length = midnight - timedelta(days=365), timedelta(days=days)
-    placed = {}
-    for line in world.tables.get("order_lines", []):
-        if line["kind"] == "sale" and line["customer_id"] is not None and usable("order_lines", line, cutoff):
-            order = line["source"], line["order_id"]
-            placed[order] = min(line["paid_at"], placed.get(order, line["paid_at"]))
-    after = sum(year_ago <= time < year_ago + length for time in placed.values())
-    before = sum(year_ago - length <= time < year_ago for time in placed.values())
+    sold = [
+        line["paid_at"]
+        for line in world.tables.get("order_lines", [])
+        if line["kind"] == "sale" and usable("order_lines", line, cutoff)
+    ]
+    after = sum(year_ago <= time < year_ago + length for time in sold)
+    before = sum(year_ago - length <= time < year_ago for time in sold)
     return after / before if before else None
 
 

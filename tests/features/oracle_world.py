@@ -52,7 +52,6 @@ class World:
             "products": "product_id",
             "stores": "store_id",
             "deliveries": "order_id",
-            "order_lines": "order_id",
         }
         for name, key in keys.items():
             for row in self.tables.get(name, []):
@@ -93,7 +92,7 @@ class Order:
 
 @dataclass
 class Delivery:
-    """A usable delivery of a usable order line."""
+    """A usable delivery of a known order, at the order's time."""
 
     time: datetime
     delivered_at: datetime | None
@@ -195,20 +194,14 @@ def orders_of(world, sales, cutoff):
     return sorted(orders, key=lambda order: order.time)
 
 
-def deliveries_of(world, sales, cutoff):
-    """Usable deliveries of an order are those of one of its lines: of all its sale lines ever, that of the smallest id."""
-    found = []
-    for line in sales:
-        source, order_id = line["source"], line["order_id"]
-        every = [row for row in world.facts["order_lines", source, order_id] if row["kind"] == "sale"]
-        if line["line_id"] == min(row["line_id"] for row in every):
-            deliveries = world.facts.get(("deliveries", source, order_id), [])
-            found += [
-                Delivery(line["paid_at"], row["delivered_at"], late_at(row))
-                for row in deliveries
-                if known(row, cutoff)
-            ]
-    return found
+def deliveries_of(world, orders, cutoff):
+    """Usable deliveries of the orders known at the cutoff."""
+    return [
+        Delivery(order.time, row["delivered_at"], late_at(row))
+        for order in orders
+        for row in world.facts.get(("deliveries", order.first["source"], order.first["order_id"]), [])
+        if known(row, cutoff)
+    ]
 
 
 def late_at(delivery):
@@ -222,12 +215,12 @@ def past_of(world, one_id, cutoff):
     owners = [owner for owner in sorted(world.named[one_id]) if one_id_of(world, owner, cutoff) == one_id]
     lines = rows_of(world, "order_lines", owners, cutoff)
     sales = [line for line in lines if line["kind"] == "sale"]
-    events = rows_of(world, "events", owners, cutoff)
+    orders, events = orders_of(world, sales, cutoff), rows_of(world, "events", owners, cutoff)
     products = {(row["source"], row["product_id"]) for row in (*lines, *events)}
     return Past(
         cutoff=cutoff,
         zone=ZoneInfo(world.zone),
-        orders=orders_of(world, sales, cutoff),
+        orders=orders,
         returns=[line for line in lines if line["kind"] == "return"],
         events=events,
         tickets=rows_of(world, "tickets", owners, cutoff),
@@ -237,6 +230,6 @@ def past_of(world, one_id, cutoff):
             if contact["purpose"] == "marketing" and contact["status"] == "delivered"
         ],
         feedback=rows_of(world, "feedback", owners, cutoff),
-        deliveries=deliveries_of(world, sales, cutoff),
+        deliveries=deliveries_of(world, orders, cutoff),
         products={(source, name): fact(world, "products", source, name, cutoff) for source, name in products},
     )

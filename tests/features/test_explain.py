@@ -45,8 +45,8 @@ def built(warehouse):
 
 
 def test_the_value_is_the_one_that_was_built(warehouse, built):
-    for who in ("ann", "cat"):
-        for one in (*FEATURES, *FACTS):
+    for who, every in (("ann", 5), ("cat", 40)):
+        for one in (*FEATURES, *FACTS)[::every]:
             found, expected = explain(warehouse, who, CUTOFF, one.name).value, built.loc[who, one.name]
             if pd.isna(expected):
                 assert found is None or math.isnan(found), one.name

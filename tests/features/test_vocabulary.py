@@ -601,9 +601,12 @@ DELIVERIES = [
     Case("the same number in another source is another order", [line("ann", ago(9), order_id="o"), delivery("o", source="shop")], {"deliveries_365d": 0}),
     Case("an order of several lines is delivered once", [*order(ago(9), 1, 1, 1), delivery("o", delivered_at=ago(5))],
          {"deliveries_365d": 1, "delivery_days_365d": 4}),
-    Case("of lines at several times the one with the smallest id tells when it was ordered",
+    Case("of lines at several times the earliest tells when it was ordered",
          [*order(ago(9), {"line_id": "2"}, {"line_id": "1", "paid_at": ago(8)}), delivery("o", delivered_at=ago(5))],
-         {"deliveries_365d": 1, "delivery_days_365d": 3}),
+         {"deliveries_365d": 1, "delivery_days_365d": 4}),
+    Case("of two customers who turned out to be one, once",
+         [line("ann", ago(9), order_id="o"), line("bob", ago(9), order_id="o", line_id="2"), delivery("o"),
+          link("bob", "ann", known_at=ago(9))], {"deliveries_365d": 1, "orders_all": 1}),
     Case("known at the cutoff", [line("ann", ago(9), order_id="o"), delivery("o", known_at=CUTOFF, delivered_at=ago(8))],
          {"deliveries_365d": 1, "delivery_days_365d": 1}),
     Case("known a microsecond later", [line("ann", ago(9), order_id="o"), delivery("o", known_at=ago(0, 1), delivered_at=ago(8))], {"deliveries_365d": 0}),
@@ -731,12 +734,13 @@ BASE = [
     line("b", "2023-06-20", order_id="twice"), line("c7", "2023-06-20", order_id="twice", source="shop"),
     line("a", "2024-06-01"),
 ]  # fmt: skip
-# before, 30 days: of b, of a, at its first line: 3; with two more of b and d in 90 days
-# after, 30 days: two of a, the one of three lines, two called "twice": 5; with two more of c and d in 90 days
+# as of 12 June, 30 days before: one of b, one of a, the first line of "at its first line": 3; 90 days: two more of b and d
+# 30 days after: two of a, three lines, the second of "at its first line", the anonymous one, two "twice": 9; two more of c, d
+# as of 13 June, after: the first of a gone, that of c and the late one come; before: that of 14 May gone, that of 13 June come
 BASE_CASES = [
-    ("2024-06-12", 5 / 3, 7 / 5),
-    ("2024-06-12T23:59:59.999999", 5 / 3, 7 / 5),
-    ("2024-06-13", 6 / 3, 8 / 5),
+    ("2024-06-12", 9 / 3, 11 / 5),
+    ("2024-06-12T23:59:59.999999", 9 / 3, 11 / 5),
+    ("2024-06-13", 10 / 3, 12 / 5),
     ("2024-03-01", None, None),
 ]
 
