@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.arrow import codes
+from features.arrow import NO_WORDS, Table, codes
 from features.derived import Streams
 from features.loops import previous, run
 from features.plan import Plan, Program, whole_catalogue
@@ -199,7 +199,7 @@ def compute_one(
     """
     at, plan = np.array([cutoff], dtype=np.int64), plan or whole_catalogue()
     work = _Work(at, plan, timezone, given or {}, 1, np.empty((len(plan.features), 1, 1)))
-    work.run({name: Raw(name, table, np.zeros(table.num_rows, np.int64)) for name, table in rows.items()})
+    work.run({name: Raw(name, Table(table), np.zeros(table.num_rows, np.int64)) for name, table in rows.items()})
     values = zip(plan.names, work.out[plan.places, 0, 0].tolist(), strict=True)
     return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}
 
@@ -328,21 +328,22 @@ def _known(streams: Streams, cutoffs: Ints) -> Bools:
 
 def _encode(rows: Rows) -> tuple[pa.Array, Part]:
     """Number the customers in the order of their OneIDs."""
-    rows = {name: table.combine_chunks() if isinstance(table, pa.Table) else table for name, table in rows.items()}
-    found = {name: codes(table.column("entity")) for name, table in rows.items()}
-    every = pc.unique(pa.concat_arrays([words for _, words in found.values()]))
+    tables = {name: Table(table) for name, table in rows.items()}
+    found = {name: [codes(piece) for piece in table.pieces("entity")] for name, table in tables.items()}
+    words = [words for pieces in found.values() for _, words in pieces]
+    every = pc.unique(pa.concat_arrays([NO_WORDS, *words]))
     customers = every.take(pc.array_sort_indices(every))
     raw = {}
-    for name, table in rows.items():
-        code, words = found[name]
-        rank = pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)
-        raw[name] = Raw(name, table, rank[code])
+    for name, pieces in found.items():
+        ranks = [pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)[code] for code, words in pieces]
+        who = ranks[0] if len(ranks) == 1 else np.concatenate([np.zeros(0, np.int64), *ranks])
+        raw[name] = Raw(name, tables[name], who)
     return customers, raw
 
 
 def _blocks(whole: Part, customers: int, rows: int, most: int) -> Iterator[_Block]:
     """Cut the customers into blocks of about so many rows, and at most so many customers."""
-    if sum(raw.table.num_rows for raw in whole.values()) <= rows and customers <= most:
+    if sum(len(raw.table) for raw in whole.values()) <= rows and customers <= most:
         yield _Block(0, customers, whole)
         return
     counts = sum(np.bincount(raw.who, minlength=customers) for raw in whole.values())

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.arrow import NO_WORDS, codes, ints, whole
+from features.arrow import NO_WORDS, Table, codes
 from features.streams import CHOICES
 from features.windows import Coded, Ints
 
@@ -30,7 +29,7 @@ class Raw:
     """
 
     name: str
-    table: pa.Table | pa.RecordBatch
+    table: Table
     who: Ints
     block: Ints | None = None
     chosen: Ints | None = None
@@ -44,7 +43,7 @@ class Raw:
     def ints(self, column: str) -> Ints:
         """Return a column of whole numbers; null is ``FOREVER``."""
         if column not in self._made:
-            self._made[column] = ints(self.table, column, self.block), NO_WORDS
+            self._made[column] = self.table.ints(column, self.block), NO_WORDS
         return self._of(self._made[column][0])
 
     def codes(self, column: str) -> Coded:
@@ -53,7 +52,7 @@ class Raw:
         if choices is not None:
             return self.ints(column), choices
         if column not in self._made:
-            self._made[column] = codes(self._words(column, self.block), ranked=column in _RANKED)
+            self._made[column] = codes(self.table.words(column, self.block), ranked=column in _RANKED)
         found, words = self._made[column]
         return self._of(found), words
 
@@ -61,16 +60,12 @@ class Raw:
         """Return the places in the alphabet of the words at these positions among each other."""
         if self.chosen is not None:
             which = self.chosen[which]
-        return codes(self._words(column, which if self.block is None else self.block[which]), ranked=True)[0]
+        return codes(self.table.words(column, which if self.block is None else self.block[which]), ranked=True)[0]
 
     def has(self, column: str, word: str) -> NDArray[np.bool_]:
         """Tell which rows have a word of a fixed choice."""
         here: NDArray[np.bool_] = self.ints(column) == CHOICES[self.name][column].index(word)
         return here
-
-    def _words(self, column: str, which: Ints | None) -> pa.Array:
-        words = whole(self.table.column(column))
-        return words if which is None else words.take(pa.array(which))
 
     def _of(self, values: Ints) -> Ints:
         return values if self.chosen is None else values[self.chosen]

@@ -100,7 +100,7 @@ class Deciding:
         why = []
         if score["status"] == "ok":
             why = [str(text) for text in reasons(self._live.models.churn, frame).iloc[0]]
-        values = {name: plain(values)[0] for name, values in moment.columns.items()}
+        values = {name: plain(values)[0] for name, values in (*moment.columns.items(), *moment.texts.items())}
         return {
             "customer_id": moment.customer_ids[0],
             "profile": {

@@ -23,7 +23,8 @@ _GROUP = "playbook"
 # operation -> why a playbook may not use it
 _NOT_HERE = {
     **dict.fromkeys(
-        ("ratio", "difference", "change"), "looks at other features: write it under derived, as an expression of theirs"
+        ("ratio", "difference", "change"),
+        "looks at other features: write it under derived, as an expression of theirs",
     ),
     **dict.fromkeys(("season_sin", "season_cos", "given"), "tells of the day alone, nothing of the customer"),
 }
@@ -40,7 +41,7 @@ _IDS: Mapping[str, tuple[str, ...]] = {
 }
 # operations that take words one after the other: those of ids and free text stand in no order
 _IN_ORDER = ("top_word", "last_word", "hhi", "entropy")
-_UNORDERED = _IDS | {"events": (*_IDS["events"], "channel")}
+_UNORDERED: Mapping[str, tuple[str, ...]] = {**_IDS, "events": (*_IDS["events"], "channel")}
 
 
 def read_measures(reader: Reader, names: Names) -> tuple[Feature, ...]:
@@ -56,7 +57,9 @@ def read_measures(reader: Reader, names: Names) -> tuple[Feature, ...]:
         features = tuple(_measure(value, name).features(_GROUP))
         for feature in features:
             if TAKEN & {name, feature.name}:
-                raise value.fail(f"{feature.name!r} would be mistaken for what is called so already: choose another name")
+                raise value.fail(
+                    f"{feature.name!r} would be mistaken for what is called so already: choose another name"
+                )
             names.add_input(value, feature.name, column_type(feature))
         found += features
     return tuple(found)
@@ -65,7 +68,9 @@ def read_measures(reader: Reader, names: Names) -> tuple[Feature, ...]:
 def _measure(reader: Reader, name: str) -> Measure:
     fields = reader.fields("stream operation unit en", "of by where windows most over")
     if "over" in fields:
-        raise fields["over"].fail("a measure looks at rows: what looks at features is an expression, write it under derived")
+        raise fields["over"].fail(
+            "a measure looks at rows: what looks at features is an expression, write it under derived"
+        )
     measure = Measure(
         name,
         stream=fields["stream"].text(),
@@ -90,7 +95,8 @@ def _measure(reader: Reader, name: str) -> Measure:
 
 def _where(reader: Reader) -> Filter:
     return tuple(
-        (column, tuple(word.text() for word in words.one_or_more())) for column, words in reader.entries().items()
+        (column, tuple(word.text() for word in words.one_or_more()))
+        for column, words in reader.entries().items()
     )
 
 
@@ -130,7 +136,10 @@ def _column_faults(one: Measure) -> Iterator[tuple[str, str]]:
         if (one.stream, column) == ("tickets", "csat") and one.operation != "last_rated":
             yield key, "not every ticket has a rating, which comes later: look at the stream ratings"
         if key != "where" and one.operation in _IN_ORDER and column in _UNORDERED.get(one.stream, ()):
-            yield key, f"{column} has no order that {one.operation} could keep to: look at a kind, category or brand"
+            yield (
+                key,
+                f"{column} has no order that {one.operation} could keep to: look at a kind, category or brand",
+            )
 
 
 def _require_words(fields: Mapping[str, Reader], one: Measure) -> None:
@@ -138,9 +147,13 @@ def _require_words(fields: Mapping[str, Reader], one: Measure) -> None:
     if not one.where:
         return
     for column, words in fields["where"].entries().items():
-        choices = CHOICES.get("lines" if one.stream == "orders" else one.stream, {}).get(column.removeprefix("rated_"))
+        choices = CHOICES.get("lines" if one.stream == "orders" else one.stream, {}).get(
+            column.removeprefix("rated_")
+        )
         for word in words.one_or_more():
             if choices:
                 word.choice(choices)
             elif column in _IDS.get(one.stream, ()) and "|" not in word.text():
-                raise word.fail(f"{word.text()!r} is no id: write its source before it, as in main|{word.text()}")
+                raise word.fail(
+                    f"{word.text()!r} is no id: write its source before it, as in main|{word.text()}"
+                )

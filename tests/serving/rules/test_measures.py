@@ -84,14 +84,23 @@ def one_measure(**keys):
 
 
 def test_a_measure_is_what_it_says():
-    playbook = parse_playbook(with_measures(APPLIANCES, "appliance_views_30d >= 12 AND top_viewed_90d = 'kitchen'"))
+    playbook = parse_playbook(
+        with_measures(APPLIANCES, "appliance_views_30d >= 12 AND top_viewed_90d = 'kitchen'")
+    )
     views, whole, top = playbook.measured
     assert views.measure == whole.measure == Measure(
         "appliance_views", "events", "count", "count", "views of appliances",
         where=(("kind", ("view",)), ("category", ("smart appliances", "kitchen"))), windows=(30, None),
     )  # fmt: skip
     assert top.measure == Measure(
-        "top_viewed", "lines", "top_word", "text", "category with the largest spend", of="net", by="category", windows=(90,)
+        "top_viewed",
+        "lines",
+        "top_word",
+        "text",
+        "category with the largest spend",
+        of="net",
+        by="category",
+        windows=(90,),
     )
     assert [(one.name, one.group, one.window_days) for one in playbook.measured] == [
         ("appliance_views_30d", "playbook", 30), ("appliance_views_all", "playbook", None), ("top_viewed_90d", "playbook", 90),
@@ -99,8 +108,13 @@ def test_a_measure_is_what_it_says():
 
 
 def test_its_columns_are_inputs_of_their_type_after_all_others_where_a_rule_reads_them():
-    playbook = parse_playbook(with_measures(APPLIANCES, "appliance_views_30d >= 12 AND top_viewed_90d = 'kitchen'"))
-    assert list(playbook.inputs.items())[-2:] == [("appliance_views_30d", Type.NUMBER), ("top_viewed_90d", Type.TEXT)]
+    playbook = parse_playbook(
+        with_measures(APPLIANCES, "appliance_views_30d >= 12 AND top_viewed_90d = 'kitchen'")
+    )
+    assert list(playbook.inputs.items())[-2:] == [
+        ("appliance_views_30d", Type.NUMBER),
+        ("top_viewed_90d", Type.TEXT),
+    ]
     assert "appliance_views_all" not in playbook.inputs
     assert all(playbook.inputs[name] is COLUMNS[name] for name in list(playbook.inputs)[:-2])
 
@@ -114,9 +128,13 @@ def test_a_playbook_need_not_measure_anything():
     assert parse_playbook(SMALL).measured == ()
 
 
-@pytest.mark.parametrize("change", ["windows: [30, all]", "unit: count", "smart appliances", "en: views of appliances"])
+@pytest.mark.parametrize(
+    "change", ["windows: [30, all]", "unit: count", "smart appliances", "en: views of appliances"]
+)
 def test_the_digest_covers_every_part_of_a_measure(change):
-    other = {"windows: [30, all]": "windows: [all, 30]", "unit: count": "unit: views"}.get(change, f"{change} too")
+    other = {"windows: [30, all]": "windows: [all, 30]", "unit: count": "unit: views"}.get(
+        change, f"{change} too"
+    )
     digests = {
         parse_playbook(with_measures(section)).digest
         for section in ("", APPLIANCES, APPLIANCES.replace(change, other, 1))
@@ -181,7 +199,9 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changed", "piece", "words"), BROKEN, ids=[f"{changed}" for changed, _, _ in BROKEN])
+@pytest.mark.parametrize(
+    ("changed", "piece", "words"), BROKEN, ids=[f"{changed}" for changed, _, _ in BROKEN]
+)
 def test_a_measure_that_cannot_be_is_refused_with_file_line_and_column(changed, piece, words):
     text = with_measures(one_measure(**changed))
     with pytest.raises(PlaybookError) as error:
@@ -253,7 +273,9 @@ WORLD = [
 ]  # fmt: skip
 # by hand: views in 30 days, in all; largest spend of 90 days ("kitchen" before "smart appliances" where equal)
 EXPECTED = {"ann": (3, 4, "kitchen"), "bob": (1, 1, None), "eve": (0, 0, "kitchen")}
-PLAYBOOK = parse_playbook(with_measures(APPLIANCES, "appliance_views_30d >= 3 AND top_viewed_90d = 'kitchen'"))
+PLAYBOOK = parse_playbook(
+    with_measures(APPLIANCES, "appliance_views_30d >= 3 AND top_viewed_90d = 'kitchen'")
+)
 NAMES = [one.name for one in PLAYBOOK.measured]
 
 
@@ -281,7 +303,9 @@ def online():
     for name in EXPECTED:
         theirs = {stream: table.filter(pc.equal(table["entity"], name)) for stream, table in rows.items()}
         found = compute(theirs, cutoffs, plan)
-        values = {key: both[key][:, 0] for both in (found.columns, found.texts) for key in both if key in NAMES}
+        values = {
+            key: both[key][:, 0] for both in (found.columns, found.texts) for key in both if key in NAMES
+        }
         frames.append(pd.DataFrame({"customer_id": found.customers.to_pylist(), **values}))
     return frames
 
@@ -289,7 +313,9 @@ def online():
 def test_a_filter_on_a_category_counts_what_one_counts_by_hand(offline):
     assert offline["customer_id"].tolist() == list(EXPECTED)
     assert offline[NAMES[:2]].to_numpy().tolist() == [[views, whole] for views, whole, _ in EXPECTED.values()]
-    assert [None if pd.isna(word) else word for word in offline[NAMES[2]]] == [word for _, _, word in EXPECTED.values()]
+    assert [None if pd.isna(word) else word for word in offline[NAMES[2]]] == [
+        word for _, _, word in EXPECTED.values()
+    ]
 
 
 def test_the_service_sees_what_the_list_sees(offline, online):
@@ -308,9 +334,14 @@ def test_the_trace_of_a_decision_shows_the_measures(offline):
     assert step == {"stage": "eligibility", "code": "hello", "passed": True, "facts": {"gone": True}}
     # a rule that reads them itself shows them itself
     direct = parse_playbook(
-        with_measures(APPLIANCES).replace("when: gone", "when: appliance_views_30d >= 3 AND top_viewed_90d = 'kitchen'")
+        with_measures(APPLIANCES).replace(
+            "when: gone", "when: appliance_views_30d >= 3 AND top_viewed_90d = 'kitchen'"
+        )
     )
-    facts = [_eligibility(trace(direct, in_rows(offline, NAMES).iloc[[place]], channels=["sms"]))[0] for place in (0, 1)]
+    facts = [
+        _eligibility(trace(direct, in_rows(offline, NAMES).iloc[[place]], channels=["sms"]))[0]
+        for place in (0, 1)
+    ]
     assert [(step["passed"], step["facts"]) for step in facts] == [
         (True, {"appliance_views_30d": 3.0, "top_viewed_90d": "kitchen"}),
         (False, {"appliance_views_30d": 1.0, "top_viewed_90d": None}),
@@ -332,7 +363,9 @@ TEXTS = [
 @pytest.mark.parametrize("fact", ["top_category_365d", "top_brand_365d", "last_channel", "top_viewed_90d"])
 @pytest.mark.parametrize(("words", "dtype"), TEXTS, ids=[f"{words} {dtype}" for words, dtype in TEXTS])
 def test_words_of_every_kind_are_read_and_nothing_is_null(fact, words, dtype):
-    playbook = parse_playbook(with_measures(APPLIANCES, f"coalesce({fact}, 'none') = 'kitchen' OR {fact} IS NULL"))
+    playbook = parse_playbook(
+        with_measures(APPLIANCES, f"coalesce({fact}, 'none') = 'kitchen' OR {fact} IS NULL")
+    )
     frame = frame_of(*[PLAIN] * len(words)).assign(**{fact: pd.Series(words, dtype=dtype)})
     assert profile(playbook, frame)["gone"].tolist() == [str(word) != "x" for word in words]
 
@@ -382,21 +415,33 @@ def every_measure():
             for of in getattr(columns, operation.of) if operation.of else (None,):
                 for by in getattr(columns, operation.by) if operation.by else (None,):
                     for where in (None, filters[stream]) if stream in filters else (None,):
-                        yield {"stream": stream, "operation": name, "of": of, "by": by, "where": where, "windows": windows}
+                        yield {
+                            "stream": stream,
+                            "operation": name,
+                            "of": of,
+                            "by": by,
+                            "where": where,
+                            "windows": windows,
+                        }
 
 
 def accepted():
     """The features of those that a playbook takes."""
     found = []
     for number, keys in enumerate(every_measure()):
-        section = read("p", one_measure(**keys).replace("own", f"own_{number}")).fields("measures")["measures"]
+        section = read("p", one_measure(**keys).replace("own", f"own_{number}")).fields("measures")[
+            "measures"
+        ]
         with suppress(PlaybookError):
             found += read_measures(section, Names({}))
     return tuple(found)
 
 
 def random_world(seed=3):
-    random, rows = np.random.default_rng(seed), [product(f"p{one}", f"k{3 - one}", brand=f"b{one % 2}") for one in range(3)]
+    random, rows = (
+        np.random.default_rng(seed),
+        [product(f"p{one}", f"k{3 - one}", brand=f"b{one % 2}") for one in range(3)],
+    )
 
     def some(*values):
         return values[random.integers(len(values))]
@@ -421,17 +466,27 @@ def test_whatever_a_playbook_may_measure_is_the_same_for_many_and_for_one_in_any
     features = accepted()
     assert len(features) > 500
     assert {one.measure.stream for one in features} == STREAMS.keys() - {"cutoffs"}
-    connection, cutoffs, plan = memory(), microseconds([at("2024-04-01"), at("2024-06-10")]), Plan.of(features)
+    connection, cutoffs, plan = (
+        memory(),
+        microseconds([at("2024-04-01"), at("2024-06-10")]),
+        Plan.of(features),
+    )
     put(connection, tables_of(random_world()))
     every = compute(rows_of(connection, cutoffs, columns=plan.columns), cutoffs, plan)
     random = np.random.default_rng(0)
-    rows = {name: table.take(random.permutation(table.num_rows)) for name, table in rows_of(connection, cutoffs).items()}
+    rows = {
+        name: table.take(random.permutation(table.num_rows))
+        for name, table in rows_of(connection, cutoffs).items()
+    }
     for place, name in enumerate(every.customers.to_pylist()):
         theirs = {stream: table.filter(pc.equal(table["entity"], name)) for stream, table in rows.items()}
         for index in range(len(cutoffs)):
             one = compute(theirs, cutoffs[index : index + 1], plan)
             for key, values in one.columns.items():
-                assert np.array_equal(values[0, 0], every.columns[key][place, index], equal_nan=True), (key, name)
+                assert np.array_equal(values[0, 0], every.columns[key][place, index], equal_nan=True), (
+                    key,
+                    name,
+                )
                 assert not abs(values[0, 0]) > 1e9, key  # what is missing is nowhere taken for a number
             assert {key: words[0, 0] for key, words in one.texts.items()} == {
                 key: words[place, index] for key, words in every.texts.items()

@@ -55,8 +55,9 @@ SHOWN = ["lifecycle5", "rfm15", "rfm15_total", "dynamic8"]
 
 
 def assign(frame):
-    """The segments of customers of whom only these columns are known."""
+    """The segments of customers of whom only these columns are known, and the net spend that they make."""
     playbook = default_playbook()
+    frame = frame.assign(net_spend_365d=frame["spend_365d"] - frame["refunds_365d"])
     found = profile(playbook, frame.reindex(columns=list(playbook.inputs)))[SHOWN]
     return found.astype({"rfm15_total": "Int64"})
 
