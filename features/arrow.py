@@ -8,13 +8,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.streams import FOREVER
+from features.windows import MISSING
 
-__all__ = ["MISSING", "NO_WORDS", "Table", "codes"]
+__all__ = ["NO_WORDS", "Table", "codes", "ranks"]
 
 Ints = NDArray[np.int64]
-
-MISSING = -1
-"""Code of a word that is not there (a line without category)."""
 
 NO_WORDS = pa.array([], pa.string())
 
@@ -40,7 +38,9 @@ class Table:
         """Return a column, or its values at some positions, as int64; nulls become ``FOREVER`` (a time that never came)."""
         if name not in self._numbers:
             pieces = [_plain(piece) for piece in self.pieces(name)]
-            self._numbers[name] = pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, np.int8), *pieces])
+            self._numbers[name] = (
+                pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, np.int8), *pieces])
+            )
         values = self._numbers[name]
         return (values if which is None else values[which]).astype(np.int64, copy=False)
 
@@ -72,23 +72,18 @@ def _plain(piece: pa.Array) -> NDArray[np.integer]:
     return values
 
 
-def codes(column: pa.Array, *, ranked: bool = False) -> tuple[Ints, pa.Array]:
-    """Return strings as dense codes, ``MISSING`` for null, and what the codes stand for.
-
-    Parameters
-    ----------
-    ranked
-        In the order of the alphabet; otherwise in no particular order.
-    """
+def codes(column: pa.Array) -> tuple[Ints, pa.Array]:
+    """Return strings as dense codes, ``MISSING`` for null, and what the codes stand for, in no particular order."""
     if column.null_count == len(column):
         return np.full(len(column), MISSING), NO_WORDS
     encoded = (column if column.type == _STRING else column.cast(_STRING)).dictionary_encode()
     indices = encoded.indices if encoded.null_count == 0 else pc.fill_null(encoded.indices, MISSING)
-    found, words = indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
-    if ranked and len(words) > 1:
-        order = pc.array_sort_indices(words)
-        rank = np.empty(len(words) + 1, dtype=np.int64)
-        rank[order.to_numpy()] = np.arange(len(words))
-        rank[MISSING] = MISSING
-        found, words = rank[found], words.take(order)
-    return found, words
+    return indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
+
+
+def ranks(column: pa.Array) -> Ints:
+    """Return strings as their places in the alphabet."""
+    found, words = codes(column)
+    rank = np.full(len(words) + 1, MISSING)
+    rank[pc.array_sort_indices(words).to_numpy()] = np.arange(len(words))
+    return rank[found]

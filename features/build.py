@@ -172,13 +172,23 @@ class _Job:
     timezone: str
 
     def frame(
-        self, connection: duckdb.DuckDBPyConnection, part: int, parts: int, seasons: Mapping[str, NDArray[np.float64]]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        part: int,
+        parts: int,
+        seasons: Mapping[str, NDArray[np.float64]],
     ) -> pd.DataFrame:
         """Build the rows of one partition."""
         rows = read(connection, self.cutoffs, part=part, parts=parts, columns=self.plan.columns)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         blocks = compute_blocks(
-            rows, self.cutoffs, self.plan, self.laid_out, timezone=self.timezone, given=seasons, threads=threads
+            rows,
+            self.cutoffs,
+            self.plan,
+            self.laid_out,
+            timezone=self.timezone,
+            given=seasons,
+            threads=threads,
         )
         return _joined(blocks)
 
@@ -285,4 +295,4 @@ def _joined(blocks: list[dict[str, pa.Array | NDArray[Any]]]) -> pd.DataFrame:
         else:
             values = np.concatenate(parts)[order]
             columns[name] = pd.array(values, dtype="str") if values.dtype == np.object_ else values
-    return pd.DataFrame(columns, copy=False)
+    return pd.DataFrame(columns)

@@ -30,7 +30,17 @@ from features import (
 from features.errors import InputError
 from features.vocabulary import Feature, Measure
 
-__all__ = ["FACTS", "FEATURES", "GROUPS", "catalogue", "describe", "digest", "names", "select", "with_operands"]
+__all__ = [
+    "FACTS",
+    "FEATURES",
+    "GROUPS",
+    "catalogue",
+    "describe",
+    "digest",
+    "names",
+    "select",
+    "with_operands",
+]
 
 GROUPS = {
     "purchases": purchases.MEASURES,

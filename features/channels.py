@@ -8,7 +8,9 @@ _ONLINE = only(channel=("web", "app", "mini_program", "marketplace", "phone"))
 
 
 def _share(name: str, of: str, words: str) -> Measure:
-    return Measure(f"{name}_share", "orders", "share", "ratio", f"share of orders {words}", of=of, windows=(365,))
+    return Measure(
+        f"{name}_share", "orders", "share", "ratio", f"share of orders {words}", of=of, windows=(365,)
+    )
 
 
 MEASURES = (

@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from features.arrow import MISSING, NO_WORDS
+from features.arrow import NO_WORDS
 from features.raw import Raw
 from features.sales import Sold, local_time
 from features.streams import FOREVER
-from features.windows import DAY_US, Coded, Ints, Stream, sorted_by
+from features.windows import DAY_US, MISSING, Coded, Ints, Stream, sorted_by
 
 __all__ = ["Streams"]
 
@@ -49,7 +49,9 @@ class Streams:
         sold = lines if sale.all() else lines.only(np.flatnonzero(sale))
         return Sold.of(sold, self.customers, self.timezone)
 
-    def sorted(self, raw: Raw, numbers: tuple[str, ...], words: tuple[str, ...] = (), time: Ints | None = None) -> Stream:
+    def sorted(
+        self, raw: Raw, numbers: tuple[str, ...], words: tuple[str, ...] = (), time: Ints | None = None
+    ) -> Stream:
         """Return rows sorted by customer and time, with columns as they were read."""
         time = raw.ints("time") if time is None else time
         order = sorted_by(raw.who, time)
@@ -98,7 +100,9 @@ def _tickets(streams: Streams) -> Stream:
 def _ratings(streams: Streams) -> Stream:
     """Return the ratings with their rank by time and, of those given at one instant, by ticket."""
     tickets = streams.rows["tickets"]
-    rated = tickets.only(np.flatnonzero((tickets.ints("rated_at") < FOREVER) & (tickets.ints("csat") < FOREVER)))
+    rated = tickets.only(
+        np.flatnonzero((tickets.ints("rated_at") < FOREVER) & (tickets.ints("csat") < FOREVER))
+    )
     rated_at = rated.ints("rated_at")
     rank = np.empty(len(rated_at), dtype=np.int64)
     alphabet = rated.ranks("id", np.arange(len(rank)))

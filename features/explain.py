@@ -71,11 +71,17 @@ def explain(
         seasons = base_seasons(connection, cutoffs) if feature.measure.operation == "given" else {}
     usable = {stream: _usable(stream, table, int(cutoffs[0])) for stream, table in rows.items()}
     if not any(len(table) for table in usable.values()):
-        raise InputError(f"nothing is known of customer {customer_id!r} at {at} in {warehouse.path}: check id and cutoff")
-    values = compute_one(rows, int(cutoffs[0]), Plan.of([feature]), timezone=warehouse.settings().timezone, given=seasons)
+        raise InputError(
+            f"nothing is known of customer {customer_id!r} at {at} in {warehouse.path}: check id and cutoff"
+        )
+    values = compute_one(
+        rows, int(cutoffs[0]), Plan.of([feature]), timezone=warehouse.settings().timezone, given=seasons
+    )
     made_of = [one for one in with_operands([feature]) if not one.operands and one.measure.stream in _SHOWN]
     found = [_shown(one, usable, int(cutoffs[0])) for one in made_of]
-    together = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["feature", "stream", "time"])
+    together = (
+        pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["feature", "stream", "time"])
+    )
     return Explanation(name, customer_id, at, values[name], feature.description, together)
 
 
@@ -135,4 +141,6 @@ def _shown(feature: Feature, rows: Mapping[str, pd.DataFrame], cutoff: int) -> p
         if name in shown and scale != 1.0:
             shown[name] = shown[name] / scale
     times = ["time", *(name for name in shown if name.endswith("_at"))]
-    return shown.assign(**{name: pd.to_datetime(shown[name], unit="us").astype("datetime64[us]") for name in times})
+    return shown.assign(
+        **{name: pd.to_datetime(shown[name], unit="us").astype("datetime64[us]") for name in times}
+    )

@@ -76,14 +76,18 @@ def stream_rows(facts: Sequence[Fact], attributes: Attributes) -> dict[str, pa.R
     return {name: pa.RecordBatch.from_pylist(found[name], schema=schema) for name, schema in SCHEMAS.items()}
 
 
-def merged(history: Mapping[str, pa.RecordBatch], newer: Mapping[str, pa.RecordBatch]) -> dict[str, pa.RecordBatch]:
+def merged(
+    history: Mapping[str, pa.RecordBatch], newer: Mapping[str, pa.RecordBatch]
+) -> dict[str, pa.RecordBatch]:
     """Return the rows of both, a fact that is in both as the history has it."""
     rows = dict(history)
     for name, batch in newer.items():
         if batch.num_rows:
             key = _KEYS.get(name)
             if key is not None:
-                batch = batch.filter(pc.invert(pc.is_in(batch.column(key), value_set=history[name].column(key))))
+                batch = batch.filter(
+                    pc.invert(pc.is_in(batch.column(key), value_set=history[name].column(key)))
+                )
             rows[name] = pa.concat_batches([history[name], batch])
     return rows
 
@@ -132,7 +136,9 @@ def _lines(fact: Fact, attributes: Attributes) -> Iterable[dict[str, object]]:
 
 def _events(fact: Fact, attributes: Attributes) -> Iterable[dict[str, object]]:
     event, source = fact.content, fact.source
-    product, session = (f"{source}|{event[name]}" if event.get(name) else None for name in ("product_id", "session_id"))
+    product, session = (
+        f"{source}|{event[name]}" if event.get(name) else None for name in ("product_id", "session_id")
+    )
     yield _row(
         fact, "at", kind=_code("events", "kind", event["kind"]), id=f"{source}|{event['event_id']}", product=product,
         category=attributes.category.get(product or ""), channel=event["channel"], session=session,

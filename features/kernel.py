@@ -175,7 +175,9 @@ def _computed(
     own = block.end - block.begin
     work = _Work(cutoffs, plan, timezone, given, own, room.reshape(len(plan.features), len(cutoffs), own))
     work.run(block.rows)
-    columns = {one.name: work.out[row].T for row, one in zip(plan.rows, plan.wanted, strict=True) if not one.is_text}
+    columns = {
+        one.name: work.out[row].T for row, one in zip(plan.rows, plan.wanted, strict=True) if not one.is_text
+    }
     texts = {name: words.T for name, words in work.texts.items()}
     return Computed(customers[block.begin : block.end], cutoffs, work.known.T, columns, texts)
 
@@ -199,7 +201,9 @@ def compute_one(
     """
     at, plan = np.array([cutoff], dtype=np.int64), plan or whole_catalogue()
     work = _Work(at, plan, timezone, given or {}, 1, np.empty((len(plan.features), 1, 1)))
-    work.run({name: Raw(name, Table(table), np.zeros(table.num_rows, np.int64)) for name, table in rows.items()})
+    work.run(
+        {name: Raw(name, Table(table), np.zeros(table.num_rows, np.int64)) for name, table in rows.items()}
+    )
     values = zip(plan.names, work.out[plan.places, 0, 0].tolist(), strict=True)
     return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}
 
@@ -271,11 +275,26 @@ def _run(program: Program, stream: Stream, cutoffs: Ints, out: Floats) -> None:
         codes_ = stream.codes(name)[0]
         kept = masks[program.masks.index(where)] if where else _ALL
         numbers[row] = previous(codes_, kept, start, int(codes_.max(initial=-1)) + 1)
-    words, sizes = np.empty((len(program.words), size), dtype=np.int64), np.zeros(len(program.words), dtype=np.int64)
+    words, sizes = (
+        np.empty((len(program.words), size), dtype=np.int64),
+        np.zeros(len(program.words), dtype=np.int64),
+    )
     for row, name in enumerate(program.words):
-        words[row], found = stream.codes(name)
-        sizes[row] = len(found)
-    run(program.steps, program.scales, start, stream.time, numbers, words, sizes, masks, cutoffs, program.windows, out)
+        words[row] = stream.ranked(name)[0]
+        sizes[row] = words[row].max(initial=-1) + 1
+    run(
+        program.steps,
+        program.scales,
+        start,
+        stream.time,
+        numbers,
+        words,
+        sizes,
+        masks,
+        cutoffs,
+        program.windows,
+        out,
+    )
 
 
 _ALL = np.zeros(0, dtype=np.bool_)
@@ -309,9 +328,11 @@ def _words(plan: Plan, name: str, streams: Streams, out: Floats) -> NDArray[np.o
     """Return the words that a feature's codes stand for."""
     row, feature = next((row, one) for row, one in enumerate(plan.features) if one.name == name)
     measure, code = feature.measure, out[row]
-    words = streams.make(measure.stream).codes(measure.by or measure.of)[1]
+    words = streams.make(measure.stream).ranked(measure.by or measure.of)[1]
     words = words if isinstance(words, tuple) else words.to_pylist()
-    return np.array([*words, None], dtype=np.object_)[np.where(np.isnan(code), len(words), code).astype(np.int64)]
+    return np.array([*words, None], dtype=np.object_)[
+        np.where(np.isnan(code), len(words), code).astype(np.int64)
+    ]
 
 
 def _known(streams: Streams, cutoffs: Ints) -> Bools:
@@ -335,7 +356,10 @@ def _encode(rows: Rows) -> tuple[pa.Array, Part]:
     customers = every.take(pc.array_sort_indices(every))
     raw = {}
     for name, pieces in found.items():
-        ranks = [pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)[code] for code, words in pieces]
+        ranks = [
+            pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)[code]
+            for code, words in pieces
+        ]
         who = ranks[0] if len(ranks) == 1 else np.concatenate([np.zeros(0, np.int64), *ranks])
         raw[name] = Raw(name, tables[name], who)
     return customers, raw
@@ -378,7 +402,9 @@ def _usable(rows: Part, customers: int, cutoffs: Ints) -> tuple[Part, Bools]:
         some = time < last
         # all others, nearly all, were known when they happened and still are at the last cutoff
         odd = np.flatnonzero(some & ((since > counts_from) | (until <= last) | (counts_from < time)))
-        first = np.maximum(np.searchsorted(cutoffs, time[odd], side="right"), np.searchsorted(cutoffs, since[odd]))
+        first = np.maximum(
+            np.searchsorted(cutoffs, time[odd], side="right"), np.searchsorted(cutoffs, since[odd])
+        )
         behind = np.searchsorted(cutoffs, until[odd])
         some[odd] = behind > first
         kept[name] = _of(raw, some)
@@ -402,5 +428,7 @@ def _of(raw: Raw, chosen: Bools, number: Ints | None = None) -> Raw:
 
 
 def _usable_at(raw: Raw, cutoff: int) -> Bools:
-    usable: Bools = (raw.ints("time") < cutoff) & (raw.ints("usable_from") <= cutoff) & (cutoff < raw.ints("usable_to"))
+    usable: Bools = (
+        (raw.ints("time") < cutoff) & (raw.ints("usable_from") <= cutoff) & (cutoff < raw.ints("usable_to"))
+    )
     return usable

@@ -18,7 +18,19 @@ FAR = 2**62
 NO_MASK = -1
 MISSING = -1
 
-_ROWS = ("count", "total", "mean", "share", "share_of_total", "std", "minimum", "maximum", "distinct", "periods", "slope")
+_ROWS = (
+    "count",
+    "total",
+    "mean",
+    "share",
+    "share_of_total",
+    "std",
+    "minimum",
+    "maximum",
+    "distinct",
+    "periods",
+    "slope",
+)
 _ENDS = ("first", "last", "last_word", "since_first", "since_last", "span", "latest", "last_rated")
 _LATER = ("followed", "open", "followed_share", "followed_mean", "since_followed")
 _GAPS = (
@@ -50,7 +62,7 @@ compiled = njit(cache=True, nogil=True)
 
 
 @compiled
-def run(program, scales, start, time, numbers, words, sizes, masks, cutoffs, windows, out):  # noqa: ANN001, ANN201
+def run(program, scales, start, time, numbers, words, sizes, masks, cutoffs, windows, out):
     """Compute the features of a stream for all its customers at all cutoffs.
 
     Parameters
@@ -102,7 +114,7 @@ def run(program, scales, start, time, numbers, words, sizes, masks, cutoffs, win
 
 
 @compiled
-def edges(start, time, cutoffs, windows):  # noqa: ANN001, ANN201
+def edges(start, time, cutoffs, windows):
     """Return of each cell (cutoff by cutoff, each customer) the first row, the end, where each window begins, and the cutoff."""
     customers = len(start) - 1
     cells = len(cutoffs) * customers
@@ -121,7 +133,7 @@ def edges(start, time, cutoffs, windows):  # noqa: ANN001, ANN201
 
 
 @compiled
-def begin_of(time, first, end, instant):  # noqa: ANN001, ANN201
+def begin_of(time, first, end, instant):
     """Return the first row at or after an instant."""
     low, high = first, end
     while low < high:
@@ -134,13 +146,13 @@ def begin_of(time, first, end, instant):  # noqa: ANN001, ANN201
 
 
 @compiled
-def keeps(kept, row):  # noqa: ANN001, ANN201
+def keeps(kept, row):
     """Tell whether the filter, if there is one, selects a row."""
     return len(kept) == 0 or kept[row]
 
 
 @compiled
-def previous(codes, kept, start, size):  # noqa: ANN001, ANN201
+def previous(codes, kept, start, size):
     """Return for each row the customer's last row before it of the same word: -1 where there is none, ``FAR`` without word.
 
     Parameters
@@ -163,7 +175,7 @@ def previous(codes, kept, start, size):  # noqa: ANN001, ANN201
 
 
 @compiled
-def of_rows(operation, time, values, others, kept, low, end, cutoff, own, out):  # noqa: ANN001, ANN201
+def of_rows(operation, time, values, others, kept, low, end, cutoff, own, out):
     """Find what the rows in each window add up to."""
     for cell in range(len(out)):
         a, b = low[cell], end[cell]
@@ -190,13 +202,13 @@ def of_rows(operation, time, values, others, kept, low, end, cutoff, own, out): 
 
 
 @compiled
-def ratio(part, whole):  # noqa: ANN001, ANN201
+def ratio(part, whole):
     """Return part / whole, null where the whole is 0."""
     return part / whole if whole != 0 else np.nan
 
 
 @compiled
-def count(kept, begin, end):  # noqa: ANN001, ANN201
+def count(kept, begin, end):
     """Return the number of rows."""
     if len(kept) == 0:
         return end - begin
@@ -207,7 +219,7 @@ def count(kept, begin, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def total(values, kept, begin, end):  # noqa: ANN001, ANN201
+def total(values, kept, begin, end):
     """Return the sum of a column, exact."""
     found = 0
     for row in range(begin, end):
@@ -217,7 +229,7 @@ def total(values, kept, begin, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def largest_of(sign, values, kept, begin, end):  # noqa: ANN001, ANN201
+def largest_of(sign, values, kept, begin, end):
     """Return the largest value, or the smallest one's negative."""
     found, there = -FAR, False
     for row in range(begin, end):
@@ -227,7 +239,7 @@ def largest_of(sign, values, kept, begin, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def deviation(values, kept, begin, end):  # noqa: ANN001, ANN201
+def deviation(values, kept, begin, end):
     """Return the population standard deviation, from exact sums of the distances from the smallest value.
 
     Squares overflow 64 bits, so a distance is split into ``upper * 2**23 + lower`` and three products are added up.
@@ -249,7 +261,7 @@ def deviation(values, kept, begin, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def distinct(before, begin, end):  # noqa: ANN001, ANN201
+def distinct(before, begin, end):
     """Return the number of distinct words: of each the first row in the window, whose like before lies outside."""
     found = 0
     for row in range(begin, end):
@@ -258,7 +270,7 @@ def distinct(before, begin, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def periods(time, kept, begin, end, cutoff):  # noqa: ANN001, ANN201
+def periods(time, kept, begin, end, cutoff):
     """Return in how many of the window's 30-day periods, counted back from the cutoff, there is a row."""
     found, last = 0, -1
     for row in range(begin, end):
@@ -270,7 +282,7 @@ def periods(time, kept, begin, end, cutoff):  # noqa: ANN001, ANN201
 
 
 @compiled
-def slope(time, values, kept, begin, end, cutoff, weeks):  # noqa: ANN001, ANN201
+def slope(time, values, kept, begin, end, cutoff, weeks):
     """Return the least-squares slope over the weekly sums of the window, per week."""
     rise = 0
     for row in range(begin, end):
@@ -282,7 +294,7 @@ def slope(time, values, kept, begin, end, cutoff, weeks):  # noqa: ANN001, ANN20
 
 
 @compiled
-def of_ends(operation, time, values, others, kept, first, end, cutoff, out):  # noqa: ANN001, ANN201
+def of_ends(operation, time, values, others, kept, first, end, cutoff, out):
     """Find what is known of the first or the last row before each cutoff."""
     for cell in range(len(out)):
         oldest, newest = first[cell], end[cell] - 1
@@ -315,7 +327,7 @@ def of_ends(operation, time, values, others, kept, first, end, cutoff, out):  # 
 
 
 @compiled
-def extreme_at(sign, time, values, kept, row, end):  # noqa: ANN001, ANN201
+def extreme_at(sign, time, values, kept, row, end):
     """Return the largest value (or the smallest one's negative) among the rows at one instant, from its first row on."""
     last = row
     while last < end and time[last] == time[row]:
@@ -324,7 +336,7 @@ def extreme_at(sign, time, values, kept, row, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def latest(values, ranks, first, end):  # noqa: ANN001, ANN201
+def latest(values, ranks, first, end):
     """Return the value of the row with the largest rank."""
     best = -1
     for row in range(first, end):
@@ -334,7 +346,7 @@ def latest(values, ranks, first, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def last_rated(time, ratings, rated_at, kept, row, end, cutoff):  # noqa: ANN001, ANN201
+def last_rated(time, ratings, rated_at, kept, row, end, cutoff):
     """Return the worst rating among the rows at one instant, null while one of them has none."""
     worst = FAR
     for other in range(row, end):
@@ -345,7 +357,7 @@ def last_rated(time, ratings, rated_at, kept, row, end, cutoff):  # noqa: ANN001
 
 
 @compiled
-def of_later(operation, time, later, kept, first, low, end, cutoff, out):  # noqa: ANN001, ANN201
+def of_later(operation, time, later, kept, first, low, end, cutoff, out):
     """Find what is known of a field with a time of its own: it counts from that time, and not before its row."""
     for cell in range(len(out)):
         followed, rows, passed, newest = 0, 0, 0, -FAR
@@ -368,7 +380,7 @@ def of_later(operation, time, later, kept, first, low, end, cutoff, out):  # noq
 
 
 @compiled
-def of_gaps(operation, time, values, kept, first, end, cutoff, own, out):  # noqa: ANN001, ANN201
+def of_gaps(operation, time, values, kept, first, end, cutoff, own, out):
     """Find what the gaps between consecutive rows before each cutoff tell."""
     for cell in range(len(out)):
         a, b = first[cell], end[cell]
@@ -390,7 +402,7 @@ def of_gaps(operation, time, values, kept, first, end, cutoff, own, out):  # noq
 
 
 @compiled
-def gap(operation, time, kept, first, end, rows):  # noqa: ANN001, ANN201
+def gap(operation, time, kept, first, end, rows):
     """Return the mean, shortest, longest or last of the gaps, microseconds."""
     before, oldest, shortest, longest, last = -FAR, 0, FAR, -1, 0
     for row in range(first, end):
@@ -409,7 +421,7 @@ def gap(operation, time, kept, first, end, rows):  # noqa: ANN001, ANN201
 
 
 @compiled
-def gap_std(time, kept, first, end, rows):  # noqa: ANN001, ANN201
+def gap_std(time, kept, first, end, rows):
     """Return the population standard deviation of the gaps, days."""
     before, oldest, newest = -FAR, FAR, -FAR
     for row in range(first, end):
@@ -425,7 +437,7 @@ def gap_std(time, kept, first, end, rows):  # noqa: ANN001, ANN201
 
 
 @compiled
-def clumpiness(time, kept, first, end, cutoff, rows):  # noqa: ANN001, ANN201
+def clumpiness(time, kept, first, end, cutoff, rows):
     """Return 1 + sum(x ln x) / ln(n) over n gaps, the open one included, as shares of the time since the first row.
 
     Zhang, Bradlow and Small (2015), "Predicting customer value using clumpiness", measure 2.3, without the gap before the
@@ -445,7 +457,7 @@ def clumpiness(time, kept, first, end, cutoff, rows):  # noqa: ANN001, ANN201
 
 
 @compiled
-def log_day_gaps(day, kept, first, end):  # noqa: ANN001, ANN201
+def log_day_gaps(day, kept, first, end):
     """Return the sum of the natural logarithms of the days between the days with a row."""
     before, found = -FAR, 0.0
     for row in range(first, end):
@@ -457,7 +469,7 @@ def log_day_gaps(day, kept, first, end):  # noqa: ANN001, ANN201
 
 
 @compiled
-def renewal(operation, time, kept, first, end, cutoff, days):  # noqa: ANN001, ANN201
+def renewal(operation, time, kept, first, end, cutoff, days):
     """Return how many of the gaps are longer than the time since the last row, and how many of those ended soon after."""
     newest = end - 1
     while newest >= first and not keeps(kept, newest):
@@ -479,7 +491,7 @@ def renewal(operation, time, kept, first, end, cutoff, days):  # noqa: ANN001, A
 
 
 @compiled
-def of_groups(operation, values, codes, kept, low, end, most, room, out):  # noqa: ANN001, ANN201
+def of_groups(operation, values, codes, kept, low, end, most, room, out):
     """Find how the total of each window is shared out among the words of a column.
 
     Parameters
@@ -514,7 +526,7 @@ def of_groups(operation, values, codes, kept, low, end, most, room, out):  # noq
 
 
 @compiled
-def first_largest(sums, touched, groups):  # noqa: ANN001, ANN201
+def first_largest(sums, touched, groups):
     """Return the word with the largest sum, of several the first of the alphabet."""
     best = touched[0]
     for group in range(1, groups):
@@ -524,7 +536,7 @@ def first_largest(sums, touched, groups):  # noqa: ANN001, ANN201
 
 
 @compiled
-def spread(operation, sums, touched, groups, grouped):  # noqa: ANN001, ANN201
+def spread(operation, sums, touched, groups, grouped):
     """Return the sum of the squared shares of the groups, or their entropy."""
     found = 0.0
     for group in range(groups):
@@ -537,7 +549,7 @@ def spread(operation, sums, touched, groups, grouped):  # noqa: ANN001, ANN201
 
 
 @compiled
-def in_order(touched, groups):  # noqa: ANN001, ANN201
+def in_order(touched, groups):
     """Sort the first few numbers in place: there are few, and nearly always in order."""
     for place in range(1, groups):
         code, before = touched[place], place - 1
@@ -548,7 +560,7 @@ def in_order(touched, groups):  # noqa: ANN001, ANN201
 
 
 @compiled
-def largest_groups(sums, touched, groups, most):  # noqa: ANN001, ANN201
+def largest_groups(sums, touched, groups, most):
     """Return what the largest groups add up to; their sums are used up."""
     found = 0
     for _ in range(min(most, groups)):

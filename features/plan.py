@@ -122,7 +122,9 @@ def _scale(one: Feature) -> float:
     numbers, measure = STREAMS[one.measure.stream].numbers, one.measure
     if measure.operation in GROUPED:
         return 1.0
-    return numbers.get(measure.of, 1.0) / (numbers.get(measure.by, 1.0) if measure.operation == "share_of_total" else 1.0)
+    return numbers.get(measure.of, 1.0) / (
+        numbers.get(measure.by, 1.0) if measure.operation == "share_of_total" else 1.0
+    )
 
 
 def _each(things: Iterable[T]) -> tuple[T, ...]:
@@ -157,8 +159,14 @@ class Plan:
         """Plan the computation of some features."""
         wanted = tuple(wanted)
         every = with_operands(wanted)
-        from_rows = {name: tuple(one for one in every if one.measure.operation in CODES and one.measure.stream == name) for name in _RAW}
-        features = (*(one for found in from_rows.values() for one in found), *(one for one in every if one.measure.operation not in CODES))
+        from_rows = {
+            name: tuple(one for one in every if one.measure.operation in CODES and one.measure.stream == name)
+            for name in _RAW
+        }
+        features = (
+            *(one for found in from_rows.values() for one in found),
+            *(one for one in every if one.measure.operation not in CODES),
+        )
         programs, first = [], 0
         for found in from_rows.values():
             if found:
@@ -226,6 +234,10 @@ def _over(features: tuple[Feature, ...]) -> tuple[tuple[str, Ints, Ints], ...]:
         if one.operands:
             found.setdefault((level(one), one.measure.operation), []).append(row)
     return tuple(
-        (operation, np.array(rows), np.array([[place[name] for name in features[row].operands] for row in rows]).T)
+        (
+            operation,
+            np.array(rows),
+            np.array([[place[name] for name in features[row].operands] for row in rows]).T,
+        )
         for (_, operation), rows in sorted(found.items())
     )

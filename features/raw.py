@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from features.arrow import NO_WORDS, Table, codes
+from features.arrow import NO_WORDS, Table, codes, ranks
 from features.streams import CHOICES
 from features.windows import Coded, Ints
 
@@ -38,7 +38,9 @@ class Raw:
     def only(self, which: Ints, who: Ints | None = None) -> "Raw":
         """Return the rows at these positions, perhaps numbered otherwise."""
         chosen = which if self.chosen is None else self.chosen[which]
-        return Raw(self.name, self.table, self.who[which] if who is None else who, self.block, chosen, self._made)
+        return Raw(
+            self.name, self.table, self.who[which] if who is None else who, self.block, chosen, self._made
+        )
 
     def ints(self, column: str) -> Ints:
         """Return a column of whole numbers; null is ``FOREVER``."""
@@ -47,12 +49,12 @@ class Raw:
         return self._of(self._made[column][0])
 
     def codes(self, column: str) -> Coded:
-        """Return a column of words as codes, and what they stand for: in the order of the alphabet where that matters."""
+        """Return a column of words as codes, and what they stand for."""
         choices = CHOICES.get(self.name, {}).get(column)
         if choices is not None:
             return self.ints(column), choices
         if column not in self._made:
-            self._made[column] = codes(self.table.words(column, self.block), ranked=column in _RANKED)
+            self._made[column] = codes(self.table.words(column, self.block))
         found, words = self._made[column]
         return self._of(found), words
 
@@ -60,7 +62,7 @@ class Raw:
         """Return the places in the alphabet of the words at these positions among each other."""
         if self.chosen is not None:
             which = self.chosen[which]
-        return codes(self.table.words(column, which if self.block is None else self.block[which]), ranked=True)[0]
+        return ranks(self.table.words(column, which if self.block is None else self.block[which]))
 
     def has(self, column: str, word: str) -> NDArray[np.bool_]:
         """Tell which rows have a word of a fixed choice."""
@@ -69,7 +71,3 @@ class Raw:
 
     def _of(self, values: Ints) -> Ints:
         return values if self.chosen is None else values[self.chosen]
-
-
-_RANKED = ("category", "brand")
-"""Columns that are shared out: their order decides ties. Ids are only told apart."""

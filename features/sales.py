@@ -80,7 +80,9 @@ class Sold:
             "hour": lambda: self._local // _HOUR_US % 24,
             "weekend": lambda: _flag((self._local // DAY_US + 5) % 7 < 2),  # 1970-01-01 was a Thursday
             "night": lambda: _flag((self.orders.number("hour") < 6) | (self.orders.number("hour") >= 22)),
-            "month": lambda: self._local.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1,
+            "month": lambda: (
+                self._local.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1
+            ),
             "fourth_quarter": lambda: _flag(self.orders.number("month") >= 10),
             "day": lambda: local_time(self.base.time, self.timezone) // DAY_US,
             "repeat_day": lambda: _flag(self._new_day & ~self._on_first_day),

@@ -54,7 +54,12 @@ class Base:
                    coalesce(epoch_us(superseded_at), {FOREVER}) AS usable_to, count(*) AS lines
             FROM order_lines WHERE kind = 'sale' GROUP BY ALL
         """).fetchnumpy()
-        return cls(*(np.asarray(found[name]).astype(np.int64) for name in ("day", "usable_from", "usable_to", "lines")))
+        return cls(
+            *(
+                np.asarray(found[name]).astype(np.int64)
+                for name in ("day", "usable_from", "usable_to", "lines")
+            )
+        )
 
     def seasons(self, day: int, as_of: int) -> dict[str, float]:
         """Return the features of one day, by what was known at an instant; NaN where there were no lines before.

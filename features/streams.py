@@ -232,7 +232,9 @@ def read(
     rows = {}
     for name, sources in STREAMS.items():
         wanted = None if columns is None else columns.get(name, ())
-        query = _union(sources, last, whose if customer is None else "entity = $customer", named=named, wanted=wanted)
+        query = _union(
+            sources, last, whose if customer is None else "entity = $customer", named=named, wanted=wanted
+        )
         found = connection.sql(query, params={} if customer is None else {"customer": customer})
         rows[name] = found.to_arrow_table(batch_size=_ONE_PIECE)
     return rows
@@ -279,9 +281,7 @@ def _spans(name: str) -> str:
     """
 
 
-def _query(
-    stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, whose: str
-) -> str:
+def _query(stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, whose: str) -> str:
     since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
     until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
     joins = " ".join(

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 
 from features.errors import InputError
 
-__all__ = ["OPERATIONS", "STREAMS", "TEXTS", "WINDOWS", "Columns", "Feature", "Filter", "Measure", "Operation", "only", "window_name"]
+__all__ = [
+    "OPERATIONS",
+    "STREAMS",
+    "TEXTS",
+    "WINDOWS",
+    "Columns",
+    "Feature",
+    "Filter",
+    "Measure",
+    "Operation",
+    "only",
+    "window_name",
+]
 
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""
@@ -52,7 +64,14 @@ _DAYPARTS = ("morning", "afternoon", "evening", "night")
 STREAMS: Mapping[str, Columns] = {
     "orders": Columns(
         "an order, at the time of its earliest line",
-        {"value": 100.0, "quantity": 1000.0, "lines": 1.0, "repeat_day": 1.0, "repeat_value": 100.0, "month": 1.0},
+        {
+            "value": 100.0,
+            "quantity": 1000.0,
+            "lines": 1.0,
+            "repeat_day": 1.0,
+            "repeat_value": 100.0,
+            "month": 1.0,
+        },
         ("online", "weekend", *_DAYPARTS, "fourth_quarter", "discounted", "coupon", "single_line"),
         ("channel", "store", "day"),
     ),
@@ -62,7 +81,9 @@ STREAMS: Mapping[str, Columns] = {
         ("repeat",),
         ("product", "category", "brand", "channel"),
     ),
-    "returns": Columns("a return line, at the time it came back", _AMOUNTS, (), ("order_id", "product", "category")),
+    "returns": Columns(
+        "a return line, at the time it came back", _AMOUNTS, (), ("order_id", "product", "category")
+    ),
     "events": Columns(
         "an event", {"duration": 1000.0}, (), ("kind", "product", "category", "channel", "session", "day")
     ),
@@ -101,12 +122,18 @@ class Operation:
         Likewise its second column.
     windows
         ``any``; ``none`` looks at the whole history; ``days`` wants whole days, not the whole history.
+    stream
+        The only one it is of; empty for any but ``cutoffs``.
+    step_days
+        Windows are a multiple of it.
     """
 
     empty: str
     of: str = ""
     by: str = ""
     windows: str = "any"
+    stream: str = ""
+    step_days: int = 1
 
     @property
     def zero_when_empty(self) -> bool:
@@ -127,9 +154,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "share": Operation(_NO_ROWS, "flags"),
     "share_of_total": Operation("null where the whole is 0", "numbers", "numbers"),
     "distinct": Operation("0", "words"),
-    "periods": Operation("0", windows="days"),
-    "slope": Operation("0", windows="days"),
-    "slope_of": Operation("0", "numbers", windows="days"),
+    "periods": Operation("0", windows="days", step_days=30),
+    "slope": Operation("0", windows="days", step_days=7),
+    "slope_of": Operation("0", "numbers", windows="days", step_days=7),
     # how what they sum up to is shared out
     "top_share": Operation("null where nothing has a group, or the whole is 0", "numbers", "words"),
     "hhi": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
@@ -143,7 +170,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "since_first": Operation(_NO_ROWS, windows="none"),
     "since_last": Operation(_NO_ROWS, windows="none"),
     "span": Operation(_NO_ROWS, windows="none"),
-    "latest": Operation("null without a rating", "numbers", windows="none"),
+    "latest": Operation("null without a rating", "numbers", windows="none", stream="ratings"),
     "last_rated": Operation("null while the last row has no rating", "numbers", "times", windows="none"),
     # of fields with a time of their own
     "followed": Operation("0", "times"),
@@ -159,17 +186,17 @@ OPERATIONS: Mapping[str, Operation] = {
     "gap_max": Operation(_ONE, windows="none"),
     "gap_last": Operation(_ONE, windows="none"),
     "clumpiness": Operation(_ONE, windows="none"),
-    "log_day_gaps": Operation("0", windows="none"),
+    "log_day_gaps": Operation("0", windows="none", stream="orders"),
     "longer_gaps": Operation("0", windows="none"),
     "longer_gaps_share": Operation("null without a gap", windows="none"),
     "renewal_share": Operation("null without a gap longer than the silence", windows="days"),
     # of the cutoff alone
-    "season_sin": Operation("never null", windows="none"),
-    "season_cos": Operation("never null", windows="none"),
-    "given": Operation("null where the base has no year before", windows="none"),
+    "season_sin": Operation("never null", windows="none", stream="cutoffs"),
+    "season_cos": Operation("never null", windows="none", stream="cutoffs"),
+    "given": Operation("null where the base has no year before", windows="none", stream="cutoffs"),
     # of other features
     "ratio": Operation("null where undefined, or the whole is 0"),
-    "difference": Operation("null where one of the two is"),
+    "difference": Operation("0, or null where one of the two is"),
     "change": Operation("0", windows="days"),
 }
 
@@ -239,20 +266,35 @@ class Measure:
         """
         _known(self.name, "stream", self.stream, STREAMS)
         _known(self.name, "operation", self.operation, OPERATIONS)
+        own = OPERATIONS[self.operation].stream
+        if self.stream != own if own else self.stream == "cutoffs":
+            raise InputError(
+                f"measure {self.name}: {self.operation} is of stream {own or 'any other'}, not {self.stream}"
+            )
         columns, operation = STREAMS[self.stream], OPERATIONS[self.operation]
         for word, kind, column in (("of", operation.of, self.of), ("by", operation.by, self.by)):
             if kind:
                 _known(self.name, word, column, getattr(columns, kind))
             elif column:
-                raise InputError(f"measure {self.name}: {self.operation} looks at no column, {word} is {column!r}")
+                raise InputError(
+                    f"measure {self.name}: {self.operation} looks at no column, {word} is {column!r}"
+                )
         for column, values in self.where:
             _known(self.name, "where", column, columns.words)
             if not values:
                 raise InputError(f"measure {self.name}: where {column} lists no value: nothing would count")
-        if not all(days is None or days > 0 for days in self.windows):
-            raise InputError(f"measure {self.name}: windows are days above 0, not {list(self.windows)}")
+        if "day" in (self.of, self.by) and self.operation != "distinct":
+            raise InputError(
+                f"measure {self.name}: days are counted distinctly, not used by {self.operation}"
+            )
+        step = operation.step_days
+        if not all(days is None or (days > 0 and days % step == 0) for days in self.windows):
+            of = f", multiples of {step}" if step > 1 else ""
+            raise InputError(f"measure {self.name}: windows are days above 0{of}, not {list(self.windows)}")
         if operation.windows == "none" and self.windows:
-            raise InputError(f"measure {self.name}: {self.operation} looks at the whole history: leave out windows")
+            raise InputError(
+                f"measure {self.name}: {self.operation} looks at the whole history: leave out windows"
+            )
         if operation.windows == "days" and (not self.windows or None in self.windows):
             raise InputError(f"measure {self.name}: {self.operation} needs windows in days")
 
@@ -302,7 +344,9 @@ class Feature:
         """Names of the features that an operation on features looks at, in the same window."""
         if not self.measure.windows:
             return self.measure.over
-        return tuple(f"{stem}_{window_name(days)}" for stem in self.measure.over for days in self._operand_windows)
+        return tuple(
+            f"{stem}_{window_name(days)}" for stem in self.measure.over for days in self._operand_windows
+        )
 
     @property
     def _operand_windows(self) -> tuple[int | None, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.vocabulary import Filter
 
-__all__ = ["DAY_US", "Bools", "Coded", "Column", "Ints", "Stream", "Words", "sorted_by"]
+__all__ = ["DAY_US", "MISSING", "Bools", "Coded", "Column", "Ints", "Stream", "Words", "sorted_by"]
 
 DAY_US = 86_400_000_000
 
@@ -20,7 +20,11 @@ Bools = NDArray[np.bool_]
 Column = Callable[[], Ints]
 """Makes a column, a value a row."""
 Coded = tuple[Ints, pa.Array | tuple[str, ...]]
-"""Codes of words, in the order of the alphabet where that matters, and what they stand for: a tuple of a fixed choice."""
+"""Codes of words, ``MISSING`` for none, and what they stand for: in no order, or, of a fixed choice, a tuple in the alphabet's."""
+
+MISSING = -1
+"""Code of a word that is not there (a line without category)."""
+
 Words = Callable[[], Coded]
 """Makes a column of words."""
 
@@ -66,11 +70,11 @@ class Stream:
         return np.searchsorted(self.customer, np.arange(self.customers + 1))
 
     def number(self, name: str) -> Ints:
-        """Return a column; of words their codes, of ``one`` nothing but 1."""
+        """Return a column; of words their ranks, of ``one`` nothing but 1."""
         if name == "one":
             return np.ones_like(self.time)
         if name not in self.numbers:
-            return self.codes(name)[0]
+            return self.ranked(name)[0]
         if name not in self._numbers:
             self._numbers[name] = self.numbers[name]()
         return self._numbers[name]
@@ -80,6 +84,16 @@ class Stream:
         if name not in self._words:
             self._words[name] = self.words[name]()
         return self._words[name]
+
+    def ranked(self, name: str) -> Coded:
+        """Return a column of words as their places in the alphabet, and the words in its order."""
+        found, words = self.codes(name)
+        if isinstance(words, tuple) or len(words) < 2:
+            return found, words
+        order = pc.array_sort_indices(words)
+        rank = np.full(len(words) + 1, MISSING)
+        rank[order.to_numpy()] = np.arange(len(words))
+        return rank[found], words.take(order)
 
     def mask(self, where: Filter) -> Bools:
         """Tell which rows the filter selects."""

@@ -114,7 +114,9 @@ class Deciding:
         }
 
     def _frame(self, session: Session, customer_id: str, at: int) -> tuple[Moment, pd.DataFrame]:
-        moments = [one for one in self._live.moments(session, [customer_id], at, self._plan) if one.customer_ids]
+        moments = [
+            one for one in self._live.moments(session, [customer_id], at, self._plan) if one.customer_ids
+        ]
         if not moments:
             raise Problem(
                 404, f"customer {customer_id!r} is not known: report an event or an order of theirs first"
@@ -123,7 +125,9 @@ class Deciding:
         known = session.customers([customer_id])
         words = [*session.consents([customer_id]), *_newer_words(session.open_facts([customer_id]))]
         as_of = pd.Timestamp(np.datetime64(moment.as_of, "us"))
-        columns = pd.DataFrame({"customer_id": pd.array(moment.customer_ids, dtype="str"), **moment.columns, **moment.texts})
+        columns = pd.DataFrame(
+            {"customer_id": pd.array(moment.customer_ids, dtype="str"), **moment.columns, **moment.texts}
+        )
         scores = pd.DataFrame(
             dict(score_columns(moment.columns, self._live.models, self._live.model_version,
                                as_of=np.datetime64(moment.as_of, "us"), scored_at=np.datetime64(at, "us")))

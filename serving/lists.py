@@ -104,7 +104,11 @@ def weekly(
     playbook, settings = default_playbook(), warehouse.settings()
     measured = (*FACTS, *playbook.measured)
     frame = build(
-        warehouse, [as_of], population="all", columns=[*names(), *(one.name for one in measured)], own=playbook.measured
+        warehouse,
+        [as_of],
+        population="all",
+        columns=[*names(), *(one.name for one in measured)],
+        own=playbook.measured,
     )
     scores = score(frame, models, model_version)
     reserved = [] if store is None else _reserved(store, frame["customer_id"], as_of)

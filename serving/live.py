@@ -187,9 +187,7 @@ class Live:
             "model_version": self._version,
         }  # fmt: skip
 
-    def moments(
-        self, session: Session, ids: Iterable[str], at: int, wanted: Plan
-    ) -> list[Moment]:
+    def moments(self, session: Session, ids: Iterable[str], at: int, wanted: Plan) -> list[Moment]:
         """Return the known customers among these, as of ``at`` or their own newest fact."""
         self._renew(session)
         names, at = set(ids), max(at, self.publication.as_of)
@@ -225,7 +223,8 @@ class Live:
             given={name: np.array([value], dtype=np.float64) for name, value in given.items()},
         )  # fmt: skip
         columns, texts = (
-            {name: values[:, 0] for name, values in found.items()} for found in (computed.columns, computed.texts)
+            {name: values[:, 0] for name, values in found.items()}
+            for found in (computed.columns, computed.texts)
         )
         return Moment(computed.customers.to_pylist(), as_of, columns, texts)
 

@@ -53,6 +53,14 @@ REASONS = (
     # several orders within hours say nothing of a rhythm
     Reason("rhythm", ("gap_mean_days",), "several orders close together, the last {days_since_last_order:.0f} days ago"),
     Reason("rhythm", (), "one order so far, {days_since_last_order:.0f} days ago"),
+    Reason("renewal", ("longer_gaps_share",),
+           "of {gaps:.0f} gaps between orders so far, {longer_gaps:.0f} lasted longer than the silence now"),
+    Reason("renewal", (), "no second order so far"),
+    Reason("btyd", (), "days with an order after the first: {btyd_frequency:.0f}, in {btyd_age_days:.0f} days"),
+    Reason("trends", (), "orders in 90 days against the 90 before: {orders_change_90d:+.0f}"),
+    Reason("basket", ("lines_per_order_365d",),
+           "{lines_per_order_365d:.1f} lines and {units_per_order_365d:.1f} units an order in 365 days"),
+    Reason("basket", (), "last order of {last_order_units:.0f} units"),
     Reason("purchases", (), "orders in 90 days: {orders_90d:.0f}, in 365 days: {orders_365d:.0f}"),
     Reason("products", ("top_category_share_365d",),
            "categories bought in 365 days: {distinct_categories_365d:.0f}, {top_category_share_365d:.0%} of spend in one"),
@@ -71,6 +79,11 @@ REASONS = (
     Reason("tickets", ("last_csat",),
            "complaints in 90 days: {complaints_90d:.0f}, last rating {last_csat:.0f} of 5"),
     Reason("tickets", (), "service tickets in 90 days: {tickets_90d:.0f}, complaints: {complaints_90d:.0f}"),
+    Reason("deliveries", ("late_delivery_share_365d",), "{late_delivery_share_365d:.0%} of deliveries late in 365 days"),
+    Reason("deliveries", (), "no deliveries in 365 days"),
+    Reason("feedback", ("review_rating_mean_365d",), "reviews rate {review_rating_mean_365d:.1f} on average in 365 days"),
+    Reason("feedback", (), "pieces of feedback in 365 days: {feedback_365d:.0f}"),
+    Reason("context", (), "orders in the 90 days after this date a year ago: {orders_ahead_last_year:.0f}"),
 )  # fmt: skip
 
 

@@ -66,7 +66,11 @@ def rows(warehouse, name, column):
         ("orders_30d", "order_id", [("2024-05-20", "main|b")]),
         ("refunds_30d", "net", [("2024-05-21", 5.0)]),
         ("views_30d", "duration", [("2024-05-30", 2.5)]),
-        ("days_since_last_event", "kind", [("2024-05-01", "view"), ("2024-05-30", "view"), ("2024-05-31", "cart_add")]),
+        (
+            "days_since_last_event",
+            "kind",
+            [("2024-05-01", "view"), ("2024-05-30", "view"), ("2024-05-31", "cart_add")],
+        ),
         ("days_since_last_store_order", "order_id", [("2024-05-20", "main|b")]),
         ("last_csat", "csat", [("2024-05-02", 2.0)]),
         ("open_rate_90d", "purpose", [("2024-05-30", "marketing")]),

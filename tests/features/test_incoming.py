@@ -231,7 +231,13 @@ def test_of_any_other_fact_only_that_it_was_there():
 
 
 def test_feedback_by_hand():
-    said = {"customer_id": "c1", "at": at("1970-01-01T00:00:01"), "feedback_id": "f", "kind": "review", "rating": 4.5}
+    said = {
+        "customer_id": "c1",
+        "at": at("1970-01-01T00:00:01"),
+        "feedback_id": "f",
+        "kind": "review",
+        "rating": 4.5,
+    }
     stream, row = row_of("feedback", said)
     assert (stream, row["id"], row["rating"]) == ("feedback", "main|f", 4500)
     assert row["kind"] == CHOICES["feedback"]["kind"].index("review")
@@ -381,7 +387,9 @@ def with_zones_known(rows, facts):
         for row in customers_of(facts)
     ]
     return rows | {
-        "presence": pa.concat_batches([rows["presence"], pa.RecordBatch.from_pylist(named, SCHEMAS["presence"])])
+        "presence": pa.concat_batches(
+            [rows["presence"], pa.RecordBatch.from_pylist(named, SCHEMAS["presence"])]
+        )
     }
 
 
@@ -455,7 +463,9 @@ def test_each_kind_of_fact_is_told_by_its_id(table):
         "channel": "sms",
         "purpose": "marketing",
     }
-    kinds = {"tickets": ("enquiry", "complaint"), "feedback": ("review", "chat")}.get(table, ("view", "search"))
+    kinds = {"tickets": ("enquiry", "complaint"), "feedback": ("review", "chat")}.get(
+        table, ("view", "search")
+    )
     content |= {"kind": kinds[0]}
     one, two = (report(table, content | {"status": "delivered", IDS[table]: name}) for name in "ab")
     again = report(table, content | {"status": "undelivered", "kind": kinds[1], IDS[table]: "a"})
@@ -485,6 +495,8 @@ def test_neither_side_is_changed():
 def test_a_fact_counts_from_when_it_was_received():
     rows = rows_of(reported("10"))
     received = int(cutoffs_of([RECEIVED])[0])
-    known = compute(rows, cutoffs_of([RECEIVED - MICROSECOND, RECEIVED]), Plan.of(select(["orders_all"]))).known
+    known = compute(
+        rows, cutoffs_of([RECEIVED - MICROSECOND, RECEIVED]), Plan.of(select(["orders_all"]))
+    ).known
     assert rows["lines"]["usable_from"].to_pylist() == [received]
     assert known.tolist() == [[False, True]]

@@ -6,6 +6,7 @@ import pytest
 
 from features.build import build
 from features.catalogue import FACTS, FEATURES, names
+from features.plan import Plan
 from features.errors import ContractError, StoreUnavailable
 from features.ingest import ingest_tables
 from features.warehouse import Warehouse
@@ -52,7 +53,7 @@ def test_features_and_facts_too(shop, published):
         columns=[*names(), *(f.name for f in FACTS)],
     ).set_index("customer_id")
     with published.store.reading() as session:
-        (moment,) = published.live.moments(session, session.customer_ids(), at, (*FEATURES, *FACTS))
+        (moment,) = published.live.moments(session, session.customer_ids(), at, Plan.of((*FEATURES, *FACTS)))
     assert moment.customer_ids == list(frame.index)
     for name, values in moment.columns.items():
         np.testing.assert_array_equal(values, frame[name].to_numpy(dtype=np.float64), err_msg=name)

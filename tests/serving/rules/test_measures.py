@@ -124,6 +124,23 @@ def test_without_windows_there_is_one_feature_of_the_measures_own_name():
     assert (found.name, found.window_days) == ("own", None)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"operation": "distinct", "of": "day", "windows": "30", "unit": "count"},
+        {"operation": "hhi", "of": "duration", "by": "kind", "where": "{session: main|s1, channel: anything}"},
+        {"operation": "top_share", "of": "duration", "by": "product", "most": "2"},
+        {"stream": "tickets", "operation": "last_rated", "of": "csat", "by": "rated_at"},
+        {"stream": "feedback", "operation": "mean", "of": "rating", "where": "{rated_kind: [review, nps]}", "windows": "all"},
+        {"stream": "lines", "operation": "total", "of": "quantity", "where": '{product: "main|85048"}'},
+        {"stream": "returns", "operation": "slope_of", "of": "net", "windows": "[14, 28]"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_stands_close_to_a_refusal_is_accepted(keys):
+    assert measured_by(one_measure(**keys))
+
+
 def test_a_playbook_need_not_measure_anything():
     assert parse_playbook(SMALL).measured == ()
 
@@ -215,7 +232,7 @@ def test_a_measure_that_cannot_be_is_refused_with_file_line_and_column(changed, 
 @pytest.mark.parametrize(
     ("name", "windows"),
     [
-        ("views", "[60]"), ("open_complaints", None),  # a family of the catalogue, a fact
+        ("visits", "[60]"), ("open_complaints", None),  # a family of the catalogue, a fact
         ("views_30d", None), ("orders_275d", None),  # a feature, and one that others are made of
         ("churn_probability", None), ("gender", None), ("as_of", None), ("reserved", "[7]"), ("consent_sms_marketing", None),
         ("days", None), ("model_version", None), ("offer_id", None),  # a parameter; what stands beside the columns
