@@ -28,7 +28,7 @@ from features import (
     trends,
 )
 from features.errors import InputError
-from features.vocabulary import Feature, Measure
+from features.vocabulary import Feature
 
 __all__ = [
     "FACTS",

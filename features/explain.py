@@ -87,7 +87,7 @@ def explain(
 
 def _usable(stream: str, table: pa.Table, cutoff: int) -> pd.DataFrame:
     """Return the rows known at the cutoff, words for codes."""
-    frame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     frame = frame[(frame["time"] < cutoff) & (frame["usable_from"] <= cutoff) & (cutoff < frame["usable_to"])]
     for column, words in CHOICES.get(stream, {}).items():
         frame[column] = [words[int(code)] for code in frame[column]]
@@ -115,9 +115,16 @@ _SHOWN: Mapping[str, Callable[[Mapping[str, pd.DataFrame]], pd.DataFrame]] = {
     "contacts": lambda rows: rows["contacts"][
         (rows["contacts"]["purpose"] == "marketing") & (rows["contacts"]["status"] == "delivered")
     ],
-    "deliveries": lambda rows: rows["deliveries"],
+    "deliveries": lambda rows: _deliveries(rows),
     "feedback": lambda rows: _rated(rows["feedback"]),
 }
+
+
+def _deliveries(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the deliveries of known orders, each at its order's time."""
+    ordered = _orders_lines(rows).drop_duplicates("order_id").set_index("order_id")["time"]
+    found = rows["deliveries"][rows["deliveries"]["order_id"].isin(ordered.index)].drop_duplicates("id")
+    return found.assign(time=found["order_id"].map(ordered)).sort_values("time")
 
 
 def _ratings(tickets: pd.DataFrame) -> pd.DataFrame:
@@ -137,10 +144,10 @@ def _shown(feature: Feature, rows: Mapping[str, pd.DataFrame], cutoff: int) -> p
     shown = found.drop(columns=["entity", "usable_from", "usable_to"])
     shown.insert(0, "feature", feature.name)
     shown.insert(1, "stream", measure.stream)
-    for name, scale in (STREAMS["lines"].numbers | STREAMS[measure.stream].numbers).items():
+    for name, scale in {**STREAMS["lines"].numbers, **STREAMS[measure.stream].numbers}.items():
         if name in shown and scale != 1.0:
             shown[name] = shown[name] / scale
-    times = ["time", *(name for name in shown if name.endswith("_at"))]
+    times = [str(name) for name in shown if name == "time" or str(name).endswith("_at")]
     return shown.assign(
         **{name: pd.to_datetime(shown[name], unit="us").astype("datetime64[us]") for name in times}
     )

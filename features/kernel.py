@@ -4,7 +4,7 @@ Training at many cutoffs, the weekly batch and one customer online go through ``
 in how rows are told apart by customer, and in nothing else.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -12,15 +12,14 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.arrow import NO_WORDS, Table, codes
+from features.arrow import Table
+from features.blocks import Block, Part, blocks_of, encode, of_some, usable, usable_at
 from features.derived import Streams
 from features.loops import previous, run
 from features.plan import Plan, Program, whole_catalogue
 from features.raw import Raw
-from features.sales import earliest_times, order_codes
 from features.streams import FOREVER, Rows
 from features.windows import Stream
 
@@ -32,7 +31,6 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Given = Mapping[str, Floats]
-Part = Mapping[str, Raw]
 
 _BLOCK_ROWS = 150_000
 """Rows computed in one go: few enough for the processor's cache, and many enough for a call not to matter."""
@@ -63,15 +61,6 @@ class Computed:
     known: Bools
     columns: Mapping[str, Floats]
     texts: Mapping[str, NDArray[np.object_]]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some customers, from number ``begin`` to ``end``, and their rows; these number them from 0."""
-
-    begin: int
-    end: int
-    rows: Part
 
 
 def compute(
@@ -147,13 +136,13 @@ def compute_blocks(
     list
         What ``then`` made, in the order of the customers. The other parameters are those of ``compute``.
     """
-    customers, whole = _encode(rows)
+    customers, whole = encode(rows)
     most = max(1, _BLOCK_CELLS // len(cutoffs))
     room: SimpleQueue[Floats] = SimpleQueue()
     for _ in range(threads):
         room.put(np.empty(0))
 
-    def work(block: _Block) -> T:
+    def work(block: Block) -> T:
         cells = len(plan.features) * len(cutoffs) * (block.end - block.begin)
         columns = room.get()
         if columns.size < cells:
@@ -164,12 +153,12 @@ def compute_blocks(
             room.put(columns)
 
     with ThreadPoolExecutor(threads) as pool:
-        blocks = _blocks(whole, len(customers), block_rows, most)
+        blocks = blocks_of(whole, len(customers), block_rows, most)
         return list(pool.map(work, blocks) if threads > 1 else map(work, blocks))
 
 
 def _computed(
-    block: _Block, customers: pa.Array, cutoffs: Ints, plan: Plan, timezone: str, given: Given, room: Floats
+    block: Block, customers: pa.Array, cutoffs: Ints, plan: Plan, timezone: str, given: Given, room: Floats
 ) -> Computed:
     """Compute a block into the room given."""
     own = block.end - block.begin
@@ -222,22 +211,22 @@ class _Work:
     def run(self, rows: Part) -> None:
         """Compute everything from the customers' rows."""
         customers = self.known.shape[1]
-        usable, irregular = _usable(rows, customers, self.cutoffs)
-        self._fill(Streams(usable, customers, self.timezone))
+        kept, irregular = usable(rows, customers, self.cutoffs)
+        self._fill(Streams(kept, customers, self.timezone))
         late = np.flatnonzero(irregular)
         if len(late):
-            self._again(usable, irregular, late)
+            self._again(kept, irregular, late)
 
     def _again(self, rows: Part, irregular: Bools, late: Ints) -> None:
         """Compute irregular customers again, one cutoff at a time."""
         number = np.cumsum(irregular) - 1
-        theirs = {name: _of(raw, irregular[raw.who], number) for name, raw in rows.items()}
+        theirs = {name: of_some(raw, irregular[raw.who], number) for name, raw in rows.items()}
         out = np.empty((len(self.plan.features), 1, len(late)))
         for index, cutoff in enumerate(self.cutoffs):
-            usable = {name: _of(raw, _usable_at(raw, int(cutoff))) for name, raw in theirs.items()}
+            here = {name: of_some(raw, usable_at(raw, int(cutoff))) for name, raw in theirs.items()}
             given = {name: values[index : index + 1] for name, values in self.given.items()}
             one = _Work(self.cutoffs[index : index + 1], self.plan, self.timezone, given, len(late), out)
-            one._fill(Streams(usable, len(late), self.timezone))
+            one._fill(Streams(here, len(late), self.timezone))
             self.out[:, index, late] = out[:, 0]
             self.known[index, late] = one.known[0]
             for name, words in self.texts.items():
@@ -248,7 +237,7 @@ class _Work:
         out, cutoffs, plan = self.out, self.cutoffs, self.plan
         for program in plan.programs:
             _run(program, streams.make(program.stream), cutoffs, out[program.rows])
-        seasons = (_seasons(cutoffs) if plan.of_cutoffs else {}) | self.given
+        seasons = {**(_seasons(cutoffs) if plan.of_cutoffs else {}), **self.given}
         for name, row in plan.of_cutoffs.items():
             out[row] = seasons[name][:, None] if name in seasons else np.nan
         for operation, rows, operands in plan.over:
@@ -345,90 +334,3 @@ def _known(streams: Streams, cutoffs: Ints) -> Bools:
             time = np.maximum(time, raw.ints("usable_from") - 1)
         np.minimum.at(first, raw.who, time)
     return first < cutoffs[:, None]
-
-
-def _encode(rows: Rows) -> tuple[pa.Array, Part]:
-    """Number the customers in the order of their OneIDs."""
-    tables = {name: Table(table) for name, table in rows.items()}
-    found = {name: [codes(piece) for piece in table.pieces("entity")] for name, table in tables.items()}
-    words = [words for pieces in found.values() for _, words in pieces]
-    every = pc.unique(pa.concat_arrays([NO_WORDS, *words]))
-    customers = every.take(pc.array_sort_indices(every))
-    raw = {}
-    for name, pieces in found.items():
-        ranks = [
-            pc.index_in(words, value_set=customers).to_numpy().astype(np.int64)[code]
-            for code, words in pieces
-        ]
-        who = ranks[0] if len(ranks) == 1 else np.concatenate([np.zeros(0, np.int64), *ranks])
-        raw[name] = Raw(name, tables[name], who)
-    return customers, raw
-
-
-def _blocks(whole: Part, customers: int, rows: int, most: int) -> Iterator[_Block]:
-    """Cut the customers into blocks of about so many rows, and at most so many customers."""
-    if sum(len(raw.table) for raw in whole.values()) <= rows and customers <= most:
-        yield _Block(0, customers, whole)
-        return
-    counts = sum(np.bincount(raw.who, minlength=customers) for raw in whole.values())
-    # a customer weighs its rows, and at least what fills a block when there are too many of them
-    weight = np.cumsum(counts / rows + 1.0 / most)
-    ends = np.append(np.searchsorted(weight, np.arange(1, int(weight[-1]) + 1)), customers)
-    ends = np.unique(ends)
-    order = {name: np.argsort(raw.who) for name, raw in whole.items()}
-    edges = {name: np.searchsorted(raw.who[order[name]], ends) for name, raw in whole.items()}
-    begins = np.append(0, ends[:-1])
-    for number, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
-        part = {}
-        for name, raw in whole.items():
-            low = edges[name][number - 1] if number else 0
-            chosen = order[name][low : edges[name][number]]
-            part[name] = Raw(name, raw.table, raw.who[chosen] - begin, chosen)
-        yield _Block(begin, end, part)
-
-
-def _usable(rows: Part, customers: int, cutoffs: Ints) -> tuple[Part, Bools]:
-    """Drop rows that no cutoff may use; tell which customers have a row that some later cutoff may not use."""
-    irregular = np.zeros(customers, dtype=np.bool_)
-    if len(cutoffs) == 1:  # what may be used there is all there is
-        return {name: _of(raw, _usable_at(raw, int(cutoffs[0]))) for name, raw in rows.items()}, irregular
-    kept: dict[str, Raw] = {}
-    last = cutoffs[-1]
-    for name, raw in rows.items():
-        time, since, until = (raw.ints(column) for column in ("time", "usable_from", "usable_to"))
-        if name == "presence":  # no window looks at its time: it counts from when it is known
-            time = np.maximum(time, since - 1)
-        counts_from = _order_time(raw, time) if name == "lines" else time
-        some = time < last
-        # all others, nearly all, were known when they happened and still are at the last cutoff
-        odd = np.flatnonzero(some & ((since > counts_from) | (until <= last) | (counts_from < time)))
-        first = np.maximum(
-            np.searchsorted(cutoffs, time[odd], side="right"), np.searchsorted(cutoffs, since[odd])
-        )
-        behind = np.searchsorted(cutoffs, until[odd])
-        some[odd] = behind > first
-        kept[name] = _of(raw, some)
-        whole = (first == np.searchsorted(cutoffs, counts_from[odd], side="right")) & (behind == len(cutoffs))
-        irregular[raw.who[odd][some[odd] & ~whole]] = True
-    return kept, irregular
-
-
-def _order_time(lines: Raw, time: Ints) -> Ints:
-    """Return the earliest time of each line's order, over all lines and versions: from then on the line may count."""
-    group = order_codes(lines.who, lines.codes("order_id")[0])
-    return np.where(lines.has("kind", "sale"), earliest_times(group, time)[group], time)
-
-
-def _of(raw: Raw, chosen: Bools, number: Ints | None = None) -> Raw:
-    """Return the chosen rows, of customers numbered anew."""
-    if number is None and chosen.all():
-        return raw
-    which = np.flatnonzero(chosen)
-    return raw.only(which, None if number is None else number[raw.who[which]])
-
-
-def _usable_at(raw: Raw, cutoff: int) -> Bools:
-    usable: Bools = (
-        (raw.ints("time") < cutoff) & (raw.ints("usable_from") <= cutoff) & (cutoff < raw.ints("usable_to"))
-    )
-    return usable

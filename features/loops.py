@@ -2,7 +2,8 @@
 
 ``run`` goes through customers and cutoffs; a customer's rows before the cutoff are ``[first, end)``, those in a window
 ``[low, end)``, sorted by time. Rows that agree in customer and time stand in any order, so nothing may depend on theirs:
-sums are whole numbers, and floats are added up in an order of their own.
+sums are whole numbers, and floats are added up in an order of their own. All of it is one file, since what is kept of a
+compiled function is not made anew when a function of another file changes.
 """
 
 import numpy as np
@@ -58,7 +59,13 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-compiled = njit(cache=True, nogil=True)
+
+def compiled(function):
+    """Compile a function when it is first called; what was compiled is kept beside this file, or with the user's caches."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither place can be written to
+        return njit(nogil=True)(function)
 
 
 @compiled
@@ -183,7 +190,7 @@ def of_rows(operation, time, values, others, kept, low, end, cutoff, own, out):
             out[cell] = count(kept, a, b)
         elif operation == TOTAL:
             out[cell] = total(values, kept, a, b)
-        elif operation == MEAN or operation == SHARE:
+        elif operation in (MEAN, SHARE):
             out[cell] = ratio(total(values, kept, a, b), count(kept, a, b))
         elif operation == SHARE_OF_TOTAL:
             out[cell] = ratio(total(values, kept, a, b), total(others, kept, a, b))

@@ -1,7 +1,7 @@
 """Sale lines grouped into orders, and what an order is: its time, its first line's channel, store and zone, its calendar."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -165,7 +165,8 @@ class Sold:
     @cached_property
     def _on_first_day(self) -> Bools:
         day = self.orders.number("day")
-        return day == day[self.base.start[self.base.customer]]
+        first: Bools = day == day[self.base.start[self.base.customer]]
+        return first
 
     @cached_property
     def _new_day(self) -> Bools:

@@ -245,7 +245,7 @@ def _union(
 ) -> str:
     chosen = {
         name: text
-        for name, text in (sources[0].columns | (sources[0].names if named else {})).items()
+        for name, text in {**sources[0].columns, **(sources[0].names if named else {})}.items()
         if wanted is None or name in wanted
     }
     spans = ("link", *dict.fromkeys(span for name in chosen for span in sources[0].spans.get(name, ())))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from features.errors import InputError
+from features.operations import OPERATIONS, TEXTS, Operation
 
 __all__ = [
     "OPERATIONS",
@@ -109,103 +110,6 @@ STREAMS: Mapping[str, Columns] = {
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One operation.
-
-    Attributes
-    ----------
-    empty
-        What is said where there is nothing: 0, or null and when.
-    of
-        Kind of column it looks at: ``numbers``, ``flags``, ``words``, ``times``; empty for none.
-    by
-        Likewise its second column.
-    windows
-        ``any``; ``none`` looks at the whole history; ``days`` wants whole days, not the whole history.
-    stream
-        The only one it is of; empty for any but ``cutoffs``.
-    step_days
-        Windows are a multiple of it.
-    """
-
-    empty: str
-    of: str = ""
-    by: str = ""
-    windows: str = "any"
-    stream: str = ""
-    step_days: int = 1
-
-    @property
-    def zero_when_empty(self) -> bool:
-        """0 where nothing happened; otherwise null where undefined."""
-        return self.empty == "0"
-
-
-_NO_ROWS, _ONE = "null without rows", "null without two rows"
-
-OPERATIONS: Mapping[str, Operation] = {
-    # of the rows in the window
-    "count": Operation("0"),
-    "total": Operation("0", "numbers"),
-    "mean": Operation(_NO_ROWS, "numbers"),
-    "std": Operation(_ONE, "numbers"),
-    "minimum": Operation(_NO_ROWS, "numbers"),
-    "maximum": Operation(_NO_ROWS, "numbers"),
-    "share": Operation(_NO_ROWS, "flags"),
-    "share_of_total": Operation("null where the whole is 0", "numbers", "numbers"),
-    "distinct": Operation("0", "words"),
-    "periods": Operation("0", windows="days", step_days=30),
-    "slope": Operation("0", windows="days", step_days=7),
-    "slope_of": Operation("0", "numbers", windows="days", step_days=7),
-    # how what they sum up to is shared out
-    "top_share": Operation("null where nothing has a group, or the whole is 0", "numbers", "words"),
-    "hhi": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
-    "entropy": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
-    "top_word": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
-    # of the first and the last row
-    "first": Operation(_NO_ROWS, "numbers", windows="none"),
-    "last": Operation(_NO_ROWS, "numbers", windows="none"),
-    "last_flag": Operation(_NO_ROWS, "flags", windows="none"),
-    "last_word": Operation(_NO_ROWS, "words", windows="none"),
-    "since_first": Operation(_NO_ROWS, windows="none"),
-    "since_last": Operation(_NO_ROWS, windows="none"),
-    "span": Operation(_NO_ROWS, windows="none"),
-    "latest": Operation("null without a rating", "numbers", windows="none", stream="ratings"),
-    "last_rated": Operation("null while the last row has no rating", "numbers", "times", windows="none"),
-    # of fields with a time of their own
-    "followed": Operation("0", "times"),
-    "open": Operation("0", "times"),
-    "followed_share": Operation(_NO_ROWS, "times"),
-    "followed_mean": Operation("null where nothing followed", "times"),
-    "since_followed": Operation("null where nothing followed", "times", windows="none"),
-    # of the gaps between consecutive rows
-    "gaps": Operation("0", windows="none"),
-    "gap_mean": Operation(_ONE, windows="none"),
-    "gap_std": Operation("null without three rows", windows="none"),
-    "gap_min": Operation(_ONE, windows="none"),
-    "gap_max": Operation(_ONE, windows="none"),
-    "gap_last": Operation(_ONE, windows="none"),
-    "clumpiness": Operation(_ONE, windows="none"),
-    "log_day_gaps": Operation("0", windows="none", stream="orders"),
-    "longer_gaps": Operation("0", windows="none"),
-    "longer_gaps_share": Operation("null without a gap", windows="none"),
-    "renewal_share": Operation("null without a gap longer than the silence", windows="days"),
-    # of the cutoff alone
-    "season_sin": Operation("never null", windows="none", stream="cutoffs"),
-    "season_cos": Operation("never null", windows="none", stream="cutoffs"),
-    "given": Operation("null where the base has no year before", windows="none", stream="cutoffs"),
-    # of other features
-    "ratio": Operation("null where undefined, or the whole is 0"),
-    "difference": Operation("0, or null where one of the two is"),
-    "change": Operation("0", windows="days"),
-}
-
-
-TEXTS = ("top_word", "last_word")
-"""Operations whose result is a word."""
-
-
-@dataclass(frozen=True)
 class Measure:
     """A family of features that differ by their window only.
 
@@ -268,35 +172,35 @@ class Measure:
         _known(self.name, "operation", self.operation, OPERATIONS)
         own = OPERATIONS[self.operation].stream
         if self.stream != own if own else self.stream == "cutoffs":
-            raise InputError(
-                f"measure {self.name}: {self.operation} is of stream {own or 'any other'}, not {self.stream}"
-            )
-        columns, operation = STREAMS[self.stream], OPERATIONS[self.operation]
+            raise self._wrong(f"{self.operation} is of stream {own or 'any other'}, not {self.stream}")
+        self._require_columns(STREAMS[self.stream], OPERATIONS[self.operation])
+        self._require_windows(OPERATIONS[self.operation])
+
+    def _require_columns(self, columns: Columns, operation: Operation) -> None:
         for word, kind, column in (("of", operation.of, self.of), ("by", operation.by, self.by)):
             if kind:
                 _known(self.name, word, column, getattr(columns, kind))
             elif column:
-                raise InputError(
-                    f"measure {self.name}: {self.operation} looks at no column, {word} is {column!r}"
-                )
+                raise self._wrong(f"{self.operation} looks at no column, {word} is {column!r}")
+        if "day" in (self.of, self.by) and self.operation != "distinct":
+            raise self._wrong(f"days are counted distinctly, not used by {self.operation}")
         for column, values in self.where:
             _known(self.name, "where", column, columns.words)
             if not values:
-                raise InputError(f"measure {self.name}: where {column} lists no value: nothing would count")
-        if "day" in (self.of, self.by) and self.operation != "distinct":
-            raise InputError(
-                f"measure {self.name}: days are counted distinctly, not used by {self.operation}"
-            )
+                raise self._wrong(f"where {column} lists no value: nothing would count")
+
+    def _require_windows(self, operation: Operation) -> None:
         step = operation.step_days
         if not all(days is None or (days > 0 and days % step == 0) for days in self.windows):
             of = f", multiples of {step}" if step > 1 else ""
-            raise InputError(f"measure {self.name}: windows are days above 0{of}, not {list(self.windows)}")
+            raise self._wrong(f"windows are days above 0{of}, not {list(self.windows)}")
         if operation.windows == "none" and self.windows:
-            raise InputError(
-                f"measure {self.name}: {self.operation} looks at the whole history: leave out windows"
-            )
+            raise self._wrong(f"{self.operation} looks at the whole history: leave out windows")
         if operation.windows == "days" and (not self.windows or None in self.windows):
-            raise InputError(f"measure {self.name}: {self.operation} needs windows in days")
+            raise self._wrong(f"{self.operation} needs windows in days")
+
+    def _wrong(self, what: str) -> InputError:
+        return InputError(f"measure {self.name}: {what}")
 
 
 def _known(name: str, what: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -> None:

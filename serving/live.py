@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from features.contract import current_contract
 from features.errors import ContractError, ModelError, StoreUnavailable
 from features.incoming import Attributes, Fact, instant_of, merged, stream_rows
-from features.kernel import compute
-from features.packed import LAYOUT, unpack
+from features.kernel import compute, compute_one
+from features.packed import LAYOUT, empty, unpack
 from features.plan import Plan, whole_catalogue
 from features.windows import DAY_US
 from serving.api import FactKind, Rejected, Reported, read_facts
@@ -86,6 +86,7 @@ class Live:
             self._models = _models(session.bundle())
         # of what is loaded, whatever is published later
         self._version = self._served.publication.model_version
+        compute_one(empty(), now_us())  # what is compiled is compiled before the first request
         trained = pd.Timestamp(self._models.churn.card.as_of)
         if trained.value // 1_000 > now_us():
             raise ModelError(
@@ -222,10 +223,8 @@ class Live:
             rows, np.array([as_of]), wanted, timezone=served.publication.timezone,
             given={name: np.array([value], dtype=np.float64) for name, value in given.items()},
         )  # fmt: skip
-        columns, texts = (
-            {name: values[:, 0] for name, values in found.items()}
-            for found in (computed.columns, computed.texts)
-        )
+        columns = {name: values[:, 0] for name, values in computed.columns.items()}
+        texts = {name: values[:, 0] for name, values in computed.texts.items()}
         return Moment(computed.customers.to_pylist(), as_of, columns, texts)
 
     def _attributes(self, known: Mapping[str, Known]) -> Attributes:

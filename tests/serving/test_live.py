@@ -6,9 +6,9 @@ import pytest
 
 from features.build import build
 from features.catalogue import FACTS, FEATURES, names
-from features.plan import Plan
 from features.errors import ContractError, StoreUnavailable
 from features.ingest import ingest_tables
+from features.plan import Plan
 from features.warehouse import Warehouse
 from serving.api import FACTS as KINDS
 from serving.live import Live, now_us
