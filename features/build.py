@@ -127,19 +127,26 @@ def build_file(
     InputError
         As ``build``; or the file cannot be written.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the file to write")
     job = _job(warehouse, cutoffs, population, columns, ())
+    try:
+        return _written(warehouse, job, path, progress)
+    except (OSError, duckdb.IOException) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "the disk or its rights"
+        raise InputError(f"{path}: cannot be written ({why}); choose another file") from problem
+
+
+def _written(warehouse: Warehouse, job: "_Job", path: Path, progress: Progress | None) -> int:
     with warehouse.connect() as connection:
         parts = partitions(connection)
-        folder = path.with_name(f"{path.name}.parts-{job.fingerprint(connection, parts)}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise InputError(f"cannot write {path}: {problem.strerror}; choose another --out") from problem
+        folder = path.with_name(f".{path.name}.{job.fingerprint(connection, parts)}")
+        folder.mkdir(parents=True, exist_ok=True)
         seasons = job.seasons(connection)
         for part in range(parts):
             done = folder / f"{part}.parquet"
             if not done.exists():
-                whole = done.with_suffix(".new")
+                whole = folder / f"{part}.{os.getpid()}.new"
                 job.frame(connection, part, parts, seasons).to_parquet(whole, index=False)
                 whole.replace(done)
             if progress is not None:
@@ -151,14 +158,16 @@ def build_file(
 
 def _merged(folder: Path, path: Path) -> int:
     """Write the partitions' rows into one file, sorted; outside of memory where they do not fit."""
-    new = folder / "whole.parquet.new"
-    with duckdb.connect() as connection:
-        connection.execute(f"SET temp_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
-        files = connection.from_parquet(str(folder / "*.parquet"))
+    new = folder / f"whole.{os.getpid()}.new"
+    with duckdb.connect(config={"temp_directory": str(folder), "memory_limit": _MERGE_MEMORY}) as connection:
+        files = connection.from_parquet([str(one) for one in sorted(folder.glob("*.parquet"))])
         files.order("cutoff, customer_id").to_parquet(str(new))
     rows = int(pq.read_metadata(new).num_rows)
     new.replace(path)
     return rows
+
+
+_MERGE_MEMORY = "2GB"
 
 
 @dataclass(frozen=True)

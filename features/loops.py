@@ -429,16 +429,22 @@ def gap(operation, time, kept, first, end, rows):
 
 @compiled
 def gap_std(time, kept, first, end, rows):
-    """Return the population standard deviation of the gaps, days."""
-    before, oldest, newest = -FAR, FAR, -FAR
-    for row in range(first, end):
-        if keeps(kept, row):
-            oldest, newest = min(oldest, time[row]), time[row]
-    mean, squares = (newest - oldest) / (rows - 1), 0.0
+    """Return the population standard deviation of the gaps, days.
+
+    Of their distances from the first gap: one of these is 0, so that their mean is large only where their spread is.
+    """
+    before, gap, summed, squares = -FAR, -1, 0, 0.0
     for row in range(first, end):
         if keeps(kept, row):
             if before != -FAR:
-                squares += (time[row] - before - mean) ** 2
+                gap = time[row] - before if gap < 0 else gap
+                summed += time[row] - before - gap
+            before = time[row]
+    mean, before = summed / (rows - 1), -FAR
+    for row in range(first, end):
+        if keeps(kept, row):
+            if before != -FAR:
+                squares += (time[row] - before - gap - mean) ** 2
             before = time[row]
     return np.sqrt(squares / (rows - 1)) / DAY_US
 

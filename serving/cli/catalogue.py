@@ -8,14 +8,14 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from features import Warehouse, build
+from features import Warehouse, build_file
 from features.build import POPULATIONS
 from features.catalogue import FACTS, FEATURES, GROUPS
 from features.catalogue import describe as described
 from features.errors import InputError
 from features.page import sentence, window
 from features.vocabulary import Feature
-from serving.cli.terminal import WarehouseFile, console, progress_bar, write_parquet
+from serving.cli.terminal import WarehouseFile, console, progress_bar
 
 __all__ = ["app"]
 
@@ -51,9 +51,8 @@ def features(
             )
         return
     with progress_bar(console, "features") as progress:
-        frame = build(Warehouse(warehouse), cutoff, population=population, progress=progress)
-    write_parquet(frame, out)
-    console.print(f"{len(frame):,} rows (customer, cutoff) x {frame.shape[1] - 2} features -> {out}")
+        rows = build_file(Warehouse(warehouse), cutoff, out, population=population, progress=progress)
+    console.print(f"{rows:,} rows (customer, cutoff) x {len(FEATURES)} features -> {out}")
 
 
 @app.command("list")
