@@ -46,7 +46,7 @@ class Table:
 
     def words(self, name: str, which: Ints | None = None) -> pa.Array:
         """Return a column of strings, or its values at some positions."""
-        pieces = self.pieces(name)
+        pieces = [piece if piece.type == _STRING else piece.cast(_STRING) for piece in self.pieces(name)]
         if which is None or len(pieces) < 2:
             whole = pieces[0] if len(pieces) == 1 else pa.concat_arrays([NO_WORDS, *pieces])
             return whole if which is None else whole.take(pa.array(which))

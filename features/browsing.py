@@ -19,7 +19,7 @@ MEASURES = (
     _events("favourites", "favourite", "products marked as favourite", 30),
     _events("searches", "search", "searches", 30),
     _events("visits", "visit", "visits to a store", 30),
-    Measure("browsing_days", "events", "distinct", "count", "distinct days with an event", of="day", windows=(30,)),
+    Measure("browsing_days", "events", "distinct", "count", "distinct days with an event, in the warehouse's zone", of="day", windows=(30,)),
     Measure("sessions", "events", "distinct", "count", "browsing sessions", of="session", windows=(30,)),
     Measure("viewed_products", "events", "distinct", "count", "distinct products viewed", of="product", where=_VIEW,
             windows=(30,)),

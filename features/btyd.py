@@ -9,7 +9,7 @@ from features.vocabulary import Measure
 __all__ = ["MEASURES"]
 
 MEASURES = (
-    Measure("btyd_frequency", "orders", "total", "count", "purchase days after the first", of="repeat_day"),
+    Measure("btyd_frequency", "orders", "total", "count", "days with an order after the first, in the warehouse's zone", of="repeat_day"),
     Measure("btyd_recency_days", "orders", "span", "days", "time from the first order to the last"),
     Measure("btyd_age_days", "orders", "since_first", "days", "time since the first order"),
     Measure("btyd_litt", "orders", "log_day_gaps", "ln days", "sum of the natural logarithms of the days between purchase days"),

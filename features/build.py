@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import FEATURES, digest, select
 from features.context import BASE_SEASONS
+from features.cutoffs import Moment, instant, microseconds
 from features.errors import InputError
 from features.kernel import Computed, compute_blocks
 from features.plan import Plan
@@ -34,29 +34,9 @@ POPULATIONS = ("active-365d", "all")
 Progress = Callable[[int, int], None]
 
 
-def instant(when: str | date | datetime | pd.Timestamp | np.datetime64) -> pd.Timestamp:
-    """Return a cutoff as naive UTC; a date means 00:00 UTC of that day.
-
-    Raises
-    ------
-    InputError
-        It cannot be read as a date or a time.
-    """
-    message = f"{when!r} is no date: write it as 2011-09-10 or 2011-09-10T06:00:00Z"
-    if isinstance(when, str) and not re.match(r"\d{4}-\d{2}-\d{2}", when):
-        raise InputError(message)  # 03/04/2011 is not guessed, and the clock ("now") is never a cutoff
-    try:
-        stamp = pd.Timestamp(when)
-    except (ValueError, TypeError) as problem:
-        raise InputError(message) from problem
-    if pd.isna(stamp):
-        raise InputError(message)
-    return (stamp if stamp.tz is None else stamp.tz_convert(UTC).tz_localize(None)).as_unit("us")
-
-
 def build(
     warehouse: Warehouse,
-    cutoffs: Sequence[str | date | datetime | pd.Timestamp],
+    cutoffs: Sequence[Moment] | Moment,
     *,
     population: str = "active-365d",
     columns: Sequence[str] | None = None,
@@ -74,7 +54,7 @@ def build(
     columns
         Names of the features and facts wanted, in this order; all features by default.
     own
-        Features beside the catalogue's that ``columns`` may name, such as a playbook's.
+        Features beside the catalogue's, such as a playbook's; all of them by default, or those that ``columns`` names.
     progress
         Called with the number of partitions done and in all.
 
@@ -105,11 +85,12 @@ def build(
 
 def build_file(
     warehouse: Warehouse,
-    cutoffs: Sequence[str | date | datetime | pd.Timestamp],
-    path: Path,
+    cutoffs: Sequence[Moment] | Moment,
+    path: str | Path,
     *,
     population: str = "active-365d",
     columns: Sequence[str] | None = None,
+    own: Sequence[Feature] = (),
     progress: Progress | None = None,
 ) -> int:
     """Build features into a Parquet file, holding one partition of the customers in memory at a time.
@@ -127,10 +108,10 @@ def build_file(
     InputError
         As ``build``; or the file cannot be written.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name the file to write")
-    job = _job(warehouse, cutoffs, population, columns, ())
+    path, job = Path(path), _job(warehouse, cutoffs, population, columns, own)
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name the file to write")
         return _written(warehouse, job, path, progress)
     except (OSError, duckdb.IOException) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "the disk or its rights"
@@ -142,28 +123,67 @@ def _written(warehouse: Warehouse, job: "_Job", path: Path, progress: Progress |
         parts = partitions(connection)
         folder = path.with_name(f".{path.name}.{job.fingerprint(connection, parts)}")
         folder.mkdir(parents=True, exist_ok=True)
-        seasons = job.seasons(connection)
-        for part in range(parts):
-            done = folder / f"{part}.parquet"
-            if not done.exists():
-                whole = folder / f"{part}.{os.getpid()}.new"
-                job.frame(connection, part, parts, seasons).to_parquet(whole, index=False)
-                whole.replace(done)
-            if progress is not None:
-                progress(part + 1, parts)
-    rows = _merged(folder, path)
-    shutil.rmtree(folder)
+        try:
+            with _alone(folder, path) as merging:
+                _parts(connection, job, folder, parts, progress)
+                rows = _merged(merging, folder, parts, path)
+        finally:
+            if not any(folder.glob("*.parquet")):  # done, or interrupted before anything could be kept
+                shutil.rmtree(folder, ignore_errors=True)
     return rows
 
 
-def _merged(folder: Path, path: Path) -> int:
-    """Write the partitions' rows into one file, sorted; outside of memory where they do not fit."""
-    new = folder / f"whole.{os.getpid()}.new"
-    with duckdb.connect(config={"temp_directory": str(folder), "memory_limit": _MERGE_MEMORY}) as connection:
-        files = connection.from_parquet([str(one) for one in sorted(folder.glob("*.parquet"))])
-        files.order("cutoff, customer_id").to_parquet(str(new))
+@contextmanager
+def _alone(folder: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Keep other processes out of the folder: the database's own lock ends with the process that holds it."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "temp_directory": str(folder / "spilled"),
+        "memory_limit": _MERGE_MEMORY,
+    }
+    try:
+        connection = duckdb.connect(str(folder / "lock.duckdb"), config=config)
+    except duckdb.IOException as problem:
+        if "lock" not in str(problem).lower():
+            raise
+        raise InputError(
+            f"{path}: another process is writing it; wait for it or choose another file"
+        ) from problem
+    with connection:
+        yield connection
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, job: "_Job", folder: Path, parts: int, progress: Progress | None
+) -> None:
+    """Write the partitions that are not there yet."""
+    seasons = job.seasons(connection)
+    for part in range(parts):
+        done = folder / f"{part}.parquet"
+        if not _is_whole(done):
+            whole = folder / f"{part}.new"
+            job.frame(connection, part, parts, seasons).to_parquet(whole, index=False)
+            whole.replace(done)
+        if progress is not None:
+            progress(part + 1, parts)
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether a Parquet file is there and has its end: a machine that lost its power may leave one without."""
+    try:
+        pq.read_metadata(file)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def _merged(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int, path: Path) -> int:
+    """Write the partitions' rows into one file, sorted, outside of memory where they do not fit; they are used up."""
+    new, files = folder / "whole.new", [folder / f"{part}.parquet" for part in range(parts)]
+    connection.from_parquet([str(file) for file in files]).order("cutoff, customer_id").to_parquet(str(new))
     rows = int(pq.read_metadata(new).num_rows)
     new.replace(path)
+    for file in files:
+        file.unlink()
     return rows
 
 
@@ -224,7 +244,9 @@ class _Job:
 
     def fingerprint(self, connection: duckdb.DuckDBPyConnection, parts: int) -> str:
         """Return what partitions must have in common to belong to one file."""
-        loads = connection.execute("SELECT count(*), max(load_id), max(received_at) FROM loads").fetchall()
+        loads = connection.execute(
+            "SELECT load_id, digest, received_at FROM loads ORDER BY load_id"
+        ).fetchall()
         owner = connection.execute("SELECT warehouse_id FROM warehouse").fetchall()
         told = (owner, loads, parts, self.cutoffs.tolist(), self.population, digest(self.features))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
@@ -232,29 +254,22 @@ class _Job:
 
 def _job(
     warehouse: Warehouse,
-    cutoffs: Sequence[str | date | datetime | pd.Timestamp],
+    cutoffs: Sequence[Moment] | Moment,
     population: str,
     columns: Sequence[str] | None,
     own: Sequence[Feature],
 ) -> _Job:
     if population not in POPULATIONS:
         raise InputError(f"unknown population {population!r}: choose one of {', '.join(POPULATIONS)}")
-    wanted = FEATURES if columns is None else select(columns, own)
-    at = _microseconds(cutoffs)
+    if isinstance(columns, str):
+        raise InputError(f"columns is one word, {columns!r}: write a list of names")
+    wanted = (*FEATURES, *own) if columns is None else select(columns, own)
+    for one in own:
+        one.measure.require()
+    at = microseconds(cutoffs)
     _refuse_before_first_order(warehouse, at)
     plan = Plan.of(dict.fromkeys((*wanted, *select(("orders_365d",)))))
     return _Job(at, plan, wanted, population, warehouse.settings().timezone)
-
-
-def _microseconds(cutoffs: Sequence[str | date | datetime | pd.Timestamp]) -> NDArray[np.int64]:
-    if not cutoffs:
-        raise InputError("no cutoff given: features are as of an instant, pass at least one")
-    return np.unique(
-        np.array(
-            [instant(cutoff).to_datetime64().astype("datetime64[us]").astype(np.int64) for cutoff in cutoffs],
-            dtype=np.int64,
-        )
-    )
 
 
 def order_span(

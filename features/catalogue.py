@@ -74,6 +74,25 @@ FEATURES: tuple[Feature, ...] = tuple(
 FACTS: tuple[Feature, ...] = tuple(fact for measure in facts.MEASURES for fact in measure.features("facts"))
 """What only rules look at; given where asked for by name."""
 
+
+def _require() -> None:
+    """Refuse a catalogue that says one thing twice, or what the vocabulary has no place for."""
+    families = [measure for measures in (*GROUPS.values(), facts.MEASURES) for measure in measures]
+    for measure in families:
+        measure.require()
+    every = [feature.name for feature in (*FEATURES, *FACTS)]
+    if twice := sorted({name for name in every if every.count(name) > 1}):
+        raise InputError(f"two measures make {', '.join(twice)}: give one of them another name")
+    stems = {measure.name for measure in families}
+    for measure in families:
+        lost = [name for name in measure.over if not {name, name.rpartition("_")[0]} & stems]
+        if lost:
+            raise InputError(
+                f"measure {measure.name}: over names {', '.join(lost)}, which no measure is called"
+            )
+
+
+_require()
 _BY_NAME = {feature.name: feature for feature in (*FEATURES, *FACTS)}
 _FAMILIES = {measure.name: (group, measure) for group, measures in GROUPS.items() for measure in measures}
 
@@ -132,7 +151,7 @@ def catalogue() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index ``feature``; ``group``, ``unit``, ``type``, ``window_days`` (null: the whole history), ``null`` (when the
+        Index ``feature``; ``group``, ``unit``, ``type``, ``window_days`` (null: the whole history), ``empty`` (when the
         value is 0 or null), ``stream``, ``description``.
     """
     rows = [
@@ -142,7 +161,7 @@ def catalogue() -> pd.DataFrame:
         )
         for one in FEATURES
     ]  # fmt: skip
-    columns = ["feature", "group", "unit", "type", "window_days", "null", "stream", "description"]
+    columns = ["feature", "group", "unit", "type", "window_days", "empty", "stream", "description"]
     table = pd.DataFrame(rows, columns=columns).set_index("feature")
     return table.astype({"window_days": "Int64"})
 

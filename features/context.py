@@ -11,9 +11,9 @@ MEASURES = (
     Measure("season_sin", "cutoffs", "season_sin", "ratio", "sine of the day of the year as an angle, UTC"),
     Measure("season_cos", "cutoffs", "season_cos", "ratio", "cosine of the day of the year as an angle, UTC"),
     Measure("first_order_month", "orders", "first", "month 1-12", "month of the first order, local time", of="month"),
-    Measure("orders_ahead_last_year", "orders", "difference", "orders", "orders in the 90 days after this date a year ago",
+    Measure("orders_ahead_last_year", "orders", "difference", "orders", "orders in the 90 days after this date a year ago; 0, too, of who was no customer then",
             over=("orders_365d", "orders_275d")),
-    Measure("spend_ahead_last_year", "lines", "difference", "currency", "spend in the 90 days after this date a year ago",
+    Measure("spend_ahead_last_year", "lines", "difference", "currency", "spend in the 90 days after this date a year ago; 0, too, of who was no customer then",
             over=("spend_365d", "spend_275d")),
     *(
         Measure(name, "cutoffs", "given", "ratio",

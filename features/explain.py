@@ -1,15 +1,13 @@
 """The rows that made a value: for a notebook, when a number surprises."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.build import instant
 from features.catalogue import select, with_operands
+from features.cutoffs import Moment, instant, microseconds
 from features.errors import InputError
 from features.kernel import compute_one
 from features.plan import Plan
@@ -48,7 +46,7 @@ class Explanation:
 
 
 def explain(
-    warehouse: Warehouse, customer_id: str, cutoff: str | date | datetime | pd.Timestamp, name: str
+    warehouse: Warehouse, customer_id: str, cutoff: Moment, name: str, *, own: Sequence[Feature] = ()
 ) -> Explanation:
     """Return a feature's value for a customer at a cutoff, and the rows it was made of.
 
@@ -58,16 +56,17 @@ def explain(
         OneID.
     name
         Of a feature or fact.
+    own
+        Features beside the catalogue's, such as a playbook's.
 
     Raises
     ------
     InputError
         No such feature, or nothing is known of the customer at the cutoff.
     """
-    (feature,), at = select([name]), instant(cutoff)
-    cutoffs = np.array([at.value // 1_000])
+    (feature,), at, cutoffs = select([name], own), instant(cutoff), microseconds(cutoff)
     with warehouse.connect() as connection:
-        rows = read(connection, cutoffs, customer=customer_id, named=True)
+        rows = read(connection, cutoffs, customer=str(customer_id), named=True)
         seasons = base_seasons(connection, cutoffs) if feature.measure.operation == "given" else {}
     usable = {stream: _usable(stream, table, int(cutoffs[0])) for stream, table in rows.items()}
     if not any(len(table) for table in usable.values()):
@@ -89,6 +88,12 @@ def _usable(stream: str, table: pa.Table, cutoff: int) -> pd.DataFrame:
     """Return the rows known at the cutoff, words for codes."""
     frame: pd.DataFrame = table.to_pandas()
     frame = frame[(frame["time"] < cutoff) & (frame["usable_from"] <= cutoff) & (cutoff < frame["usable_to"])]
+    for column in [
+        str(name) for name in frame if str(name).endswith("_at")
+    ]:  # what came later is not known yet
+        frame[column] = frame[column].where(frame[column] < cutoff)
+    if "csat" in frame:
+        frame["csat"] = frame["csat"].where(frame["rated_at"].notna())
     for column, words in CHOICES.get(stream, {}).items():
         frame[column] = [words[int(code)] for code in frame[column]]
     return frame.sort_values("time")

@@ -21,7 +21,7 @@ _COMPLAINT = only(kind="complaint")
 
 MEASURES = (
     Measure("open_complaints", "tickets", "open", "count", "complaints not closed yet", of="closed_at", where=_COMPLAINT),
-    Measure("last_complaint_csat", "tickets", "last_rated", "points", "rating of the last complaint, 1-5; null while it has none",
+    Measure("last_complaint_csat", "tickets", "last_rated", "score 1-5", "rating of the last complaint, 1-5; null while it has none",
             of="csat", by="rated_at", where=_COMPLAINT),
     *(_messages(channel, 1) for channel in ("sms", "email", "push", "app_popup", "mini_program", "wecom", "assistant")),
     _messages("official_account", 30),

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from features.arrow import Table
 from features.blocks import Block, Part, blocks_of, encode, of_some, usable, usable_at
+from features.cutoffs import Moment, microseconds
 from features.derived import Streams
+from features.errors import InputError
 from features.loops import previous, run
 from features.plan import Plan, Program, whole_catalogue
 from features.raw import Raw
-from features.streams import FOREVER, Rows
+from features.streams import FOREVER, STREAMS, Rows
 from features.windows import Stream
 
 __all__ = ["Computed", "compute", "compute_blocks", "compute_one"]
@@ -172,26 +174,54 @@ def _computed(
 
 
 def compute_one(
-    rows: Rows, cutoff: int, plan: Plan | None = None, *, timezone: str = "UTC", given: Given | None = None
+    rows: Rows,
+    cutoff: int | Moment,
+    plan: Plan | None = None,
+    *,
+    timezone: str = "UTC",
+    given: Given | None = None,
 ) -> dict[str, float | str | None]:
     """Compute the features of one customer, whose rows these all are, at one cutoff.
 
+    The rows are what ``features.streams.read(connection, cutoffs, customer=one_id)`` gives, or
+    ``features.packed.unpack`` of one packed history.
+
     Parameters
     ----------
+    rows
+        Stream -> Arrow table or record batch, all streams; times in microseconds since 1970, amounts in hundredths.
     cutoff
-        Microseconds since 1970, UTC.
+        Microseconds since 1970, UTC, or anything that ``features.instant`` reads.
     plan
-        What to compute; the whole catalogue by default.
+        What to compute, as ``Plan.of(select(names))``; the whole catalogue by default.
+    timezone, given
+        As of ``compute``.
 
     Returns
     -------
     dict
         Feature name -> value, NaN (None of a word) where undefined.
+
+    Raises
+    ------
+    InputError
+        A stream is missing, or is no Arrow table; or the cutoff cannot be read.
     """
-    at, plan = np.array([cutoff], dtype=np.int64), plan or whole_catalogue()
+    wrong = [name for name in STREAMS if not isinstance(rows.get(name), pa.Table | pa.RecordBatch)]
+    if wrong:
+        raise InputError(
+            f"rows lack {', '.join(wrong)} as Arrow tables: pass what features.streams.read(connection, cutoffs, "
+            "customer=...) gives"
+        )
+    at = (
+        microseconds(cutoff)
+        if not isinstance(cutoff, int | np.integer)
+        else np.array([cutoff], dtype=np.int64)
+    )
+    plan = plan or whole_catalogue()
     work = _Work(at, plan, timezone, given or {}, 1, np.empty((len(plan.features), 1, 1)))
     work.run(
-        {name: Raw(name, Table(table), np.zeros(table.num_rows, np.int64)) for name, table in rows.items()}
+        {name: Raw(name, Table(rows[name]), np.zeros(rows[name].num_rows, np.int64)) for name in STREAMS}
     )
     values = zip(plan.names, work.out[plan.places, 0, 0].tolist(), strict=True)
     return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}

@@ -22,8 +22,10 @@ class Operation:
         ``any``; ``none`` looks at the whole history; ``days`` wants whole days, not the whole history.
     stream
         The only one it is of; empty for any but ``cutoffs``.
-    step_days
-        Windows are a multiple of it.
+    step_days, least_days
+        Windows are a multiple of the one, and not below the other.
+    operands
+        How many other features it looks at.
     """
 
     empty: str
@@ -32,6 +34,8 @@ class Operation:
     windows: str = "any"
     stream: str = ""
     step_days: int = 1
+    least_days: int = 1
+    operands: int = 0
 
     @property
     def zero_when_empty(self) -> bool:
@@ -53,8 +57,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "share_of_total": Operation("null where the whole is 0", "numbers", "numbers"),
     "distinct": Operation("0", "words"),
     "periods": Operation("0", windows="days", step_days=30),
-    "slope": Operation("0", windows="days", step_days=7),
-    "slope_of": Operation("0", "numbers", windows="days", step_days=7),
+    "slope": Operation("0", windows="days", step_days=7, least_days=14),
+    "slope_of": Operation("0", "numbers", windows="days", step_days=7, least_days=14),
     # how what they sum up to is shared out
     "top_share": Operation("null where nothing has a group, or the whole is 0", "numbers", "words"),
     "hhi": Operation("null where nothing has a group, or its whole is 0", "numbers", "words"),
@@ -91,11 +95,13 @@ OPERATIONS: Mapping[str, Operation] = {
     # of the cutoff alone
     "season_sin": Operation("never null", windows="none", stream="cutoffs"),
     "season_cos": Operation("never null", windows="none", stream="cutoffs"),
-    "given": Operation("null where the base has no year before", windows="none", stream="cutoffs"),
+    "given": Operation(
+        "null where the base's history does not reach so far back", windows="none", stream="cutoffs"
+    ),
     # of other features
-    "ratio": Operation("null where undefined, or the whole is 0"),
-    "difference": Operation("0, or null where one of the two is"),
-    "change": Operation("0", windows="days"),
+    "ratio": Operation("null where undefined, or the whole is 0", operands=2),
+    "difference": Operation("0, or null where one of the two is", operands=2),
+    "change": Operation("0", windows="days", operands=1),
 }
 
 

@@ -62,7 +62,7 @@ class Base:
         )
 
     def seasons(self, day: int, as_of: int) -> dict[str, float]:
-        """Return the features of one day, by what was known at an instant; NaN where there were no lines before.
+        """Return the features of one day, by what was known at an instant; NaN where the base's history does not reach so far.
 
         Parameters
         ----------
@@ -73,11 +73,14 @@ class Base:
         """
         known = (self.usable_from <= as_of) & (as_of < self.usable_to)
         ago = self.day[known] - (day - _YEAR_DAYS)
-        lines = self.lines[known]
+        lines, first = self.lines[known], self.day[known].min(initial=day)
         found = {}
         for name, days in BASE_SEASONS.items():
             after, before = (int(lines[(low <= ago) & (ago < low + days)].sum()) for low in (0, -days))
-            found[name] = after / before if before else float("nan")
+            whole = (
+                first <= day - _YEAR_DAYS - days
+            )  # of a base that began in between, half a window would be told
+            found[name] = after / before if before and whole else float("nan")
         return found
 
 

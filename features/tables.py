@@ -8,8 +8,12 @@ have known it) and ``superseded_at`` (when a newer version took its place; null 
 """
 
 from dataclasses import dataclass
+from zoneinfo import available_timezones
 
-__all__ = ["CURRENCIES", "TABLES", "Column", "Table"]
+__all__ = ["CURRENCIES", "TABLES", "ZONES", "Column", "Table"]
+
+ZONES = frozenset(available_timezones() - {"Factory"})
+"""IANA time zones; that of a clock nobody has set is none."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ TABLES: dict[str, Table] = {
                 *_may("id", "product_id"),
                 *_must("text", "channel"),
                 *_may("id", "session_id"),
-                Column("duration_s", "real", required=False, minimum=0),
+                Column("duration_s", "real", required=False, minimum=0, maximum=LARGEST),
                 *_may("real", "value"),
             ),
         ),
@@ -180,7 +184,7 @@ TABLES: dict[str, Table] = {
                 *_must("id", "feedback_id", "customer_id"),
                 *_must("time", "at"),
                 *_one_of("kind", "review chat survey nps note"),
-                *_may("real", "rating"),
+                Column("rating", "real", required=False, minimum=-LARGEST, maximum=LARGEST),
                 *_may("text", "topic"),
                 *_may("id", "product_id", "staff_id", "decision_id"),
                 *_may("text", "text"),

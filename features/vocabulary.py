@@ -7,7 +7,7 @@ asked of them and what is said of a customer about whom there is nothing.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from features.errors import InputError
@@ -29,6 +29,9 @@ __all__ = [
 
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""
+
+MOST_DAYS = 36_600
+"""The longest window: a century."""
 
 Filter = tuple[tuple[str, tuple[str, ...]], ...]
 """Columns and the values that count; all of them must hold."""
@@ -174,6 +177,7 @@ class Measure:
         if self.stream != own if own else self.stream == "cutoffs":
             raise self._wrong(f"{self.operation} is of stream {own or 'any other'}, not {self.stream}")
         self._require_columns(STREAMS[self.stream], OPERATIONS[self.operation])
+        self._require_rows(STREAMS[self.stream], OPERATIONS[self.operation])
         self._require_windows(OPERATIONS[self.operation])
 
     def _require_columns(self, columns: Columns, operation: Operation) -> None:
@@ -184,23 +188,44 @@ class Measure:
                 raise self._wrong(f"{self.operation} looks at no column, {word} is {column!r}")
         if "day" in (self.of, self.by) and self.operation != "distinct":
             raise self._wrong(f"days are counted distinctly, not used by {self.operation}")
+        if self.of in _GUARDED and not _GUARDED[self.of](self):
+            raise self._wrong(
+                f"{self.of} of {self.stream} is not there for every row: {_GUARDED_WHY[self.of]}"
+            )
+
+    def _require_rows(self, columns: Columns, operation: Operation) -> None:
+        if len(self.over) != operation.operands or self.most < 1:
+            raise self._wrong(
+                f"{self.operation} is over {operation.operands} features, and most is 1 or more"
+            )
         for column, values in self.where:
-            _known(self.name, "where", column, columns.words)
+            _known(self.name, "where", column, tuple(word for word in columns.words if word != "day"))
             if not values:
                 raise self._wrong(f"where {column} lists no value: nothing would count")
 
     def _require_windows(self, operation: Operation) -> None:
-        step = operation.step_days
-        if not all(days is None or (days > 0 and days % step == 0) for days in self.windows):
-            of = f", multiples of {step}" if step > 1 else ""
-            raise self._wrong(f"windows are days above 0{of}, not {list(self.windows)}")
         if operation.windows == "none" and self.windows:
             raise self._wrong(f"{self.operation} looks at the whole history: leave out windows")
         if operation.windows == "days" and (not self.windows or None in self.windows):
             raise self._wrong(f"{self.operation} needs windows in days")
+        least, step = operation.least_days, operation.step_days
+        days = [one for one in self.windows if one is not None]
+        if not all(type(one) is int and least <= one <= MOST_DAYS and one % step == 0 for one in days):
+            of = f", multiples of {step}" if step > 1 else ""
+            raise self._wrong(
+                f"windows are whole days from {least} to {MOST_DAYS:,}{of}, not {list(self.windows)}"
+            )
 
     def _wrong(self, what: str) -> InputError:
         return InputError(f"measure {self.name}: {what}")
+
+
+# columns without a value in some rows -> when a measure may look at them all the same
+_GUARDED: Mapping[str, Callable[["Measure"], bool]] = {
+    "csat": lambda one: one.stream == "ratings" or one.operation == "last_rated",
+    "rating": lambda one: any(column == "rated_kind" for column, _ in one.where),
+}
+_GUARDED_WHY = {"csat": "take the stream ratings", "rating": "filter by rated_kind"}
 
 
 def _known(name: str, what: str, given: str, known: Mapping[str, object] | tuple[str, ...]) -> None:
@@ -264,7 +289,7 @@ class Feature:
         if not self.measure.windows or self.measure.operation in ("renewal_share", "change"):
             return self.measure.meaning.format(days=self.window_days)
         days = self.window_days
-        return f"{self.measure.meaning}, {'whole history' if days is None else f'last {days} days'}"
+        return f"{self.measure.meaning}, {'whole history' if days is None else 'last day' if days == 1 else f'last {days} days'}"
 
 
 def only(**columns: str | tuple[str, ...]) -> Filter:

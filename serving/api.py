@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from math import isfinite
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +22,7 @@ from pydantic import (
 )
 
 from features.incoming import microseconds
-from features.tables import TABLES, Column
+from features.tables import TABLES, ZONES, Column
 from serving.store import Incoming
 
 __all__ = [
@@ -103,7 +102,7 @@ def _positive(value: Decimal) -> Decimal:
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in ZONES:
         raise ValueError("is no IANA time zone")
     return value
 

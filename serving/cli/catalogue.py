@@ -1,6 +1,7 @@
 """``patron features``: build the features of a population; beside it, what features there are and what one of them means."""
 
 import difflib
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +51,14 @@ def features(
                 f"--warehouse, --cutoff and --out build features: leave them out before {ctx.invoked_subcommand}"
             )
         return
-    with progress_bar(console, "features") as progress:
-        rows = build_file(Warehouse(warehouse), cutoff, out, population=population, progress=progress)
+    try:
+        with progress_bar(console, "features") as progress:
+            rows = build_file(Warehouse(warehouse), cutoff, out, population=population, progress=progress)
+    except (KeyboardInterrupt, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and "interrupted" not in str(problem):
+            raise
+        print("patron: interrupted; the same command goes on where it was", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(130) from problem
     console.print(f"{rows:,} rows (customer, cutoff) x {len(FEATURES)} features -> {out}")
 
 

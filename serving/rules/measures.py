@@ -7,8 +7,9 @@ order of the rows, is refused here.
 from collections.abc import Iterator, Mapping
 
 from features.errors import InputError
+from features.operations import OPERATIONS
 from features.streams import CHOICES
-from features.vocabulary import Feature, Filter, Measure
+from features.vocabulary import STREAMS, Feature, Filter, Measure
 from serving.rules.columns import TAKEN, column_type
 from serving.rules.document import Reader
 from serving.rules.naming import Names
@@ -73,8 +74,8 @@ def _measure(reader: Reader, name: str) -> Measure:
         )
     measure = Measure(
         name,
-        stream=fields["stream"].text(),
-        operation=fields["operation"].text(),
+        stream=fields["stream"].choice(tuple(STREAMS)),
+        operation=fields["operation"].choice(tuple(OPERATIONS)),
         unit=fields["unit"].text(),
         meaning=fields["en"].text(),
         of=fields["of"].text() if "of" in fields else "",

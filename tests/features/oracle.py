@@ -45,7 +45,7 @@ def plain(value):
 def base_season(world, cutoff, days):
     """Return the whole base's sale lines in the days after this day a year ago, by those in the days before it.
 
-    None where there was none before it.
+    None where what is known does not reach so far back.
     """
     midnight = cutoff.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     year_ago, length = midnight - timedelta(days=365), timedelta(days=days)
@@ -56,7 +56,8 @@ def base_season(world, cutoff, days):
     ]
     after = sum(year_ago <= time < year_ago + length for time in sold)
     before = sum(year_ago - length <= time < year_ago for time in sold)
-    return after / before if before else None
+    reaches = bool(sold) and min(sold).date() <= (year_ago - length).date()
+    return after / before if before and reaches else None
 
 
 def everybody(world, cutoff):

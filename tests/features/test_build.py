@@ -129,6 +129,57 @@ def test_a_file_that_cannot_be_written(retailer, tmp_path):
         build_file(warehouse, CUTOFFS, tmp_path / "a file" / "f.parquet")
 
 
+@pytest.mark.usefixtures("small_partitions")
+def test_another_process_is_told_to_wait(retailer, tmp_path):
+    warehouse, _ = retailer
+    out, heard = tmp_path / "f.parquet", []
+
+    def meanwhile(done, _):
+        if done == 1:
+            code = KILLED.replace("def progress", "def never")
+            code = code.replace(", progress=progress", "")
+            other = subprocess.run(
+                [sys.executable, "-c", code, str(warehouse.path), str(out), *CUTOFFS],
+                cwd=Path.cwd(), env=os.environ, capture_output=True, text=True,
+            )  # fmt: skip
+            heard.append(other.stderr)
+
+    build_file(warehouse, CUTOFFS, out, population="all", progress=meanwhile)
+    assert "another process is writing it; wait for it or choose another file" in heard[0]
+    assert len(pd.read_parquet(out)) == len(build(warehouse, CUTOFFS, population="all"))
+
+
+@pytest.mark.usefixtures("small_partitions")
+def test_a_part_without_its_end_is_made_again(retailer, tmp_path):
+    warehouse, _ = retailer
+
+    def stop(done, _):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_file(warehouse, CUTOFFS, tmp_path / "f.parquet", progress=stop)
+    (folder,) = tmp_path.iterdir()
+    (folder / "0.parquet").write_bytes(b"")
+    build_file(warehouse, CUTOFFS, tmp_path / "f.parquet")
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "f.parquet"), build(warehouse, CUTOFFS), check_exact=True
+    )
+
+
+def test_one_cutoff_or_any_sequence_of_them(retailer):
+    warehouse, _ = retailer
+    one = build(warehouse, CUTOFFS[0], columns=["orders_all"])
+    for cutoffs in (
+        CUTOFFS[:1],
+        pd.date_range(CUTOFFS[0], periods=1),
+        np.array(CUTOFFS[:1], dtype="datetime64[D]"),
+    ):
+        pd.testing.assert_frame_equal(build(warehouse, cutoffs, columns=["orders_all"]), one)
+    with pytest.raises(InputError, match="write a list of names"):
+        build(warehouse, CUTOFFS, columns="orders_all")
+
+
 def test_dtypes(retailer):
     frame = build(retailer[0], CUTOFFS, columns=["orders_30d", "spend_30d", "top_category_365d", "gap_cv"])
     assert frame.dtypes.astype(str).to_dict() == {

@@ -208,8 +208,31 @@ def test_a_column_of_a_stream_is_of_one_kind(name):
         ({"operation": "share"}, "of 'net' is not known, choose of: repeat"),
         ({"where": only(brnd="x")}, "where 'brnd' is not known, choose of: brand"),
         ({"where": only(brand=())}, "measure spend: where brand lists no value: nothing would count"),
-        ({"windows": (7, 0)}, r"windows are days above 0, not \[7, 0\]"),
-        ({"windows": (-7,)}, r"windows are days above 0, not \[-7\]"),
+        ({"windows": (7, 0)}, r"windows are whole days from 1 to 36,600, not \[7, 0\]"),
+        ({"windows": (-7,)}, r"windows are whole days from 1 to 36,600, not \[-7\]"),
+        ({"windows": (7.0,)}, "windows are whole days"),
+        ({"windows": (True,)}, "windows are whole days"),
+        ({"windows": (10**9,)}, "windows are whole days"),
+        ({"operation": "slope_of", "windows": (7,)}, "whole days from 14 to 36,600, multiples of 7"),
+        ({"operation": "periods", "of": "", "windows": (45,)}, "multiples of 30"),
+        (
+            {"stream": "tickets", "of": "csat"},
+            "csat of tickets is not there for every row: take the stream ratings",
+        ),
+        (
+            {"stream": "feedback", "of": "rating"},
+            "rating of feedback is not there for every row: filter by rated_kind",
+        ),
+        ({"operation": "ratio", "of": ""}, "ratio is over 2 features"),
+        ({"over": ("orders", "spend")}, "total is over 0 features"),
+        ({"operation": "top_share", "by": "category", "most": 0}, "most is 1 or more"),
+        ({"stream": "orders", "of": "value", "where": only(day="1")}, "where 'day' is not known"),
+        ({"stream": "cutoffs"}, "total is of stream any other, not cutoffs"),
+        ({"operation": "season_sin", "of": ""}, "season_sin is of stream cutoffs, not lines"),
+        (
+            {"operation": "top_share", "stream": "orders", "of": "value", "by": "day"},
+            "days are counted distinctly",
+        ),
         ({"operation": "last"}, "last looks at the whole history: leave out windows"),
         ({"operation": "slope_of"}, "slope_of needs windows in days"),
         ({"operation": "slope_of", "windows": ()}, "slope_of needs windows in days"),
@@ -301,7 +324,7 @@ def test_the_catalogue_as_a_table():
     assert tuple(table.index) == names()
     assert table.index.name == "feature"
     assert table.columns.tolist() == [
-        "group", "unit", "type", "window_days", "null", "stream", "description",
+        "group", "unit", "type", "window_days", "empty", "stream", "description",
     ]  # fmt: skip
     assert table["window_days"].dtype == "Int64"
     assert table.loc["spend_30d"].tolist() == [

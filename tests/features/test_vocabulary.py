@@ -732,7 +732,7 @@ BASE = [
     *order("2023-06-12T10:00", 1, {"paid_at": at("2023-06-14")}, name="at its first line", who="b"),
     line("a", "2023-06-20", kind="return"), line(None, "2023-06-20"), line("a", "2023-06-20", known_at=at("2024-06-13")),
     line("b", "2023-06-20", order_id="twice"), line("c7", "2023-06-20", order_id="twice", source="shop"),
-    line("a", "2024-06-01"),
+    line("a", "2024-06-01"), line("a", "2023-03-01"),
 ]  # fmt: skip
 # as of 12 June, 30 days before: one of b, one of a, the first line of "at its first line": 3; 90 days: two more of b and d
 # 30 days after: two of a, three lines, the second of "at its first line", the anonymous one, two "twice": 9; two more of c, d
@@ -741,6 +741,7 @@ BASE_CASES = [
     ("2024-06-12", 9 / 3, 11 / 5),
     ("2024-06-12T23:59:59.999999", 9 / 3, 11 / 5),
     ("2024-06-13", 10 / 3, 12 / 5),
+    ("2024-05-28", 7 / 2, None),
     ("2024-03-01", None, None),
 ]
 

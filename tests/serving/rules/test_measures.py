@@ -175,8 +175,8 @@ BROKEN = [
     ({"where": "{category: [a, 3]}"}, "3]", "a text is needed here, not '3'"),
     ({"most": "two", "operation": "top_share", "of": "duration", "by": "kind"}, "two", "a number from 1 to 100 is needed here"),
     # what the vocabulary has no place for
-    ({"stream": "visits"}, "{stream", "measure own: stream 'visits' is not known, choose of: "),
-    ({"operation": "sum"}, "{stream", "measure own: operation 'sum' is not known, choose of: "),
+    ({"stream": "visits"}, "visits", "'visits' is none of orders, lines, "),
+    ({"operation": "sum"}, "sum", "'sum' is none of count, total, "),
     ({"operation": "distinct", "of": "brand"}, "{stream", "measure own: of 'brand' is not known, choose of: "),
     ({"where": "{region: a}"}, "{stream", "measure own: where 'region' is not known, choose of: "),
     ({"of": "kind"}, "{stream", "measure own: count looks at no column, of is 'kind'"),
