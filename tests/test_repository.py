@@ -1,5 +1,8 @@
 """The repository's frame: one lock, one version of each tool, fixed folders, and a help that tells the truth."""
 
+import ast
+import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -165,3 +168,38 @@ def test_want_of_real_data_is_a_skip_or_where_it_is_required_a_failure(
     ).stdout.splitlines()[-1]
     counted = re.findall(r"(\d+) (passed|failed|skipped|error)", closing)
     assert {what.replace("error", "errors"): int(number) for number, what in counted} == outcomes
+
+
+def test_the_packed_service_has_what_it_imports():
+    """Every distribution that the service's own modules import is listed in bentofile.yaml."""
+    listed = {
+        re.split(r"[\[<>=]", name)[0].lower()
+        for name in yaml.safe_load((ROOT / "bentofile.yaml").read_text(encoding="utf-8"))["python"][
+            "packages"
+        ]
+    }
+    listed |= {"bentoml", "starlette", "uvicorn", "pydantic-core"}  # what packs it, or pydantic, brings these
+    code = "import sys, serving.service; print(*sorted(n for n in sys.modules if n.split('.')[0] in ('features', 'training', 'serving')))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    needed = set()
+    for name in loaded:
+        place = importlib.util.find_spec(name)
+        if place and place.origin:
+            tree = ast.parse(Path(place.origin).read_text(encoding="utf-8"))
+            needed |= {
+                alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+            }
+            needed |= {
+                node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+            }
+    of = importlib.metadata.packages_distributions()
+    tops = (
+        {name.split(".")[0] for name in needed}
+        - set(sys.stdlib_module_names)
+        - {"features", "training", "serving"}
+    )
+    lacking = {top for top in tops if not {canonicalize_name(one) for one in of[top]} & listed}
+    assert lacking == set()
+    assert "numba" in tops
