@@ -125,6 +125,8 @@ def _written(warehouse: Warehouse, job: "_Job", path: Path, progress: Progress |
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with _alone(folder, path) as merging:
+                spilled = str(folder / "spilled").replace("'", "''")
+                connection.execute(f"SET temp_directory = '{spilled}'; SET memory_limit = '{_SQL_MEMORY}'")
                 _parts(connection, job, folder, parts, progress)
                 rows = _merged(merging, folder, parts, path)
         finally:
@@ -138,7 +140,7 @@ def _alone(folder: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Keep other processes out of the folder: the database's own lock ends with the process that holds it."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "temp_directory": str(folder / "spilled"),
-        "memory_limit": _MERGE_MEMORY,
+        "memory_limit": _SQL_MEMORY,
     }
     try:
         connection = duckdb.connect(str(folder / "lock.duckdb"), config=config)
@@ -187,7 +189,7 @@ def _merged(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int, pat
     return rows
 
 
-_MERGE_MEMORY = "2GB"
+_SQL_MEMORY = "2GB"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ microseconds since 1970, UTC. A row whose link, category or zone changed later a
 there is a fixed choice (kinds, channels) are numbers: their place in ``CHOICES``.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -228,21 +229,30 @@ def read(
         The only OneID wanted; everybody by default.
     """
     last = int(cutoffs.max())
-    whose = f"hash(entity) % {parts} = {part}" if parts > 1 else "true"
     rows = {}
     for name, sources in STREAMS.items():
         wanted = None if columns is None else columns.get(name, ())
-        query = _union(
-            sources, last, whose if customer is None else "entity = $customer", named=named, wanted=wanted
-        )
-        found = connection.sql(query, params={} if customer is None else {"customer": customer})
-        rows[name] = found.to_arrow_table(batch_size=_ONE_PIECE)
+        query = _union(sources, last, named=named, wanted=wanted)
+        values: dict[str, object] = {}
+        if customer is not None:
+            query, values = f"SELECT * FROM ({query}) WHERE entity = $customer", {"customer": customer}
+        elif parts > 1:
+            query = _part_of(connection, query, part, parts)
+        rows[name] = connection.sql(query, params=values).to_arrow_table(batch_size=_ONE_PIECE)
     return rows
 
 
-def _union(
-    sources: tuple[_Stream, ...], last: int, whose: str, *, named: bool, wanted: Collection[str] | None
-) -> str:
+def _part_of(connection: duckdb.DuckDBPyConnection, query: str, part: int, parts: int) -> str:
+    """Return the query for a partition of another's rows, which is run once: joins are not made again for each partition."""
+    kept = f"kept_{hashlib.sha256(f'{parts} {query}'.encode()).hexdigest()[:16]}"
+    connection.execute(f"""
+        CREATE TEMP TABLE IF NOT EXISTS {kept} AS
+        SELECT *, CAST(hash(entity) % {parts} AS USMALLINT) AS part FROM ({query})
+    """)
+    return f"SELECT * EXCLUDE (part) FROM {kept} WHERE part = {part}"
+
+
+def _union(sources: tuple[_Stream, ...], last: int, *, named: bool, wanted: Collection[str] | None) -> str:
     chosen = {
         name: text
         for name, text in {**sources[0].columns, **(sources[0].names if named else {})}.items()
@@ -250,7 +260,7 @@ def _union(
     }
     spans = ("link", *dict.fromkeys(span for name in chosen for span in sources[0].spans.get(name, ())))
     tables = ", ".join(f"{name}_spans AS ({_spans(name)})" for name in spans)
-    queries = (_query(source, chosen, spans, last, whose) for source in sources)
+    queries = (_query(source, chosen, spans, last) for source in sources)
     return f"WITH {tables} {' UNION ALL '.join(queries)}"
 
 
@@ -281,7 +291,7 @@ def _spans(name: str) -> str:
     """
 
 
-def _query(stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int, whose: str) -> str:
+def _query(stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], last: int) -> str:
     since = ", ".join(f"coalesce({name}_spans.since, {NEVER})" for name in spans)
     until = ", ".join(f"coalesce({name}_spans.until, {FOREVER})" for name in spans)
     joins = " ".join(
@@ -299,5 +309,5 @@ def _query(stream: _Stream, columns: Mapping[str, str], spans: tuple[str, ...], 
                    {"".join(f", {text} AS {name}" for name, text in columns.items())}
             FROM {stream.table} f {joins}
             WHERE f.customer_id IS NOT NULL)
-        WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to AND {whose}
+        WHERE time < {last} AND usable_from <= {last} AND usable_from < usable_to
     """
