@@ -1,8 +1,10 @@
 """Warehouse partitions -> kernel -> frame, or file."""
 
+import ctypes
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +137,14 @@ def _written(warehouse: Warehouse, job: "_Job", path: Path, progress: Progress |
     return rows
 
 
+def _return_memory() -> None:
+    """Give back what the allocators keep of a partition: torn pieces of it would add up from one to the next."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 @contextmanager
 def _alone(folder: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Keep other processes out of the folder: the database's own lock ends with the process that holds it."""
@@ -151,6 +161,7 @@ def _alone(folder: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             f"{path}: another process is writing it; wait for it or choose another file"
         ) from problem
     with connection:
+        connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = false")
         yield connection
 
 
@@ -165,6 +176,7 @@ def _parts(
             whole = folder / f"{part}.new"
             job.frame(connection, part, parts, seasons).to_parquet(whole, index=False)
             whole.replace(done)
+            _return_memory()
         if progress is not None:
             progress(part + 1, parts)
 

@@ -41,6 +41,12 @@ class Streams:
             self._made[name] = _MAKERS[name](self)
         return self._made[name]
 
+    def forget(self) -> None:
+        """Let go of everything: orders and the streams made of them hold each other, and would wait for the collector."""
+        if "sold" in vars(self):
+            vars(self.sold).clear()
+        self._made.clear()
+
     @cached_property
     def sold(self) -> Sold:
         """Sale lines grouped into orders."""

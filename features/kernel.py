@@ -279,6 +279,7 @@ class _Work:
         for name, words in self.texts.items():
             words[:] = _words(plan, name, streams, out)
         self.known[:] = _known(streams, cutoffs)
+        streams.forget()
 
 
 def _run(program: Program, stream: Stream, cutoffs: Ints, out: Floats) -> None:
