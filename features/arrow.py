@@ -8,11 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.streams import FOREVER
-from features.windows import MISSING
+from features.windows import MISSING, Ints, places
 
 __all__ = ["NO_WORDS", "Table", "codes", "ranks"]
-
-Ints = NDArray[np.int64]
 
 NO_WORDS = pa.array([], pa.string())
 
@@ -84,6 +82,4 @@ def codes(column: pa.Array) -> tuple[Ints, pa.Array]:
 def ranks(column: pa.Array) -> Ints:
     """Return strings as their places in the alphabet."""
     found, words = codes(column)
-    rank = np.full(len(words) + 1, MISSING)
-    rank[pc.array_sort_indices(words).to_numpy()] = np.arange(len(words))
-    return rank[found]
+    return places(pc.array_sort_indices(words))[found]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from features.catalogue import FEATURES, digest, select
 from features.context import BASE_SEASONS
-from features.cutoffs import Moment, instant, microseconds
+from features.cutoffs import Moment, microseconds
 from features.errors import InputError
 from features.kernel import Computed, compute_blocks
 from features.plan import Plan
@@ -29,7 +29,7 @@ from features.streams import partitions, read
 from features.vocabulary import Feature
 from features.warehouse import Warehouse
 
-__all__ = ["POPULATIONS", "build", "build_file", "instant", "order_span"]
+__all__ = ["POPULATIONS", "build", "build_file", "order_span"]
 
 POPULATIONS = ("active-365d", "all")
 

@@ -1,4 +1,4 @@
-"""Rows and cutoffs in, feature columns out. Pure NumPy and Arrow, no I/O; the one place where features are computed.
+"""Rows and cutoffs in, feature columns out: NumPy and Arrow, no I/O; the one place where features are computed.
 
 Training at many cutoffs, the weekly batch and one customer online go through ``compute`` and ``compute_one``, which differ
 in how rows are told apart by customer, and in nothing else.
@@ -23,14 +23,12 @@ from features.loops import previous, run
 from features.plan import Plan, Program, whole_catalogue
 from features.raw import Raw
 from features.streams import FOREVER, STREAMS, Rows
-from features.windows import Stream
+from features.windows import Bools, Ints, Stream
 
 __all__ = ["Computed", "compute", "compute_blocks", "compute_one"]
 
 T = TypeVar("T")
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Given = Mapping[str, Floats]
 
@@ -154,9 +152,11 @@ def compute_blocks(
         finally:
             room.put(columns)
 
+    blocks = blocks_of(whole, len(customers), block_rows, most)
+    if threads == 1:
+        return [work(block) for block in blocks]
     with ThreadPoolExecutor(threads) as pool:
-        blocks = blocks_of(whole, len(customers), block_rows, most)
-        return list(pool.map(work, blocks) if threads > 1 else map(work, blocks))
+        return list(pool.map(work, blocks))
 
 
 def _computed(
@@ -223,7 +223,7 @@ def compute_one(
     work.run(
         {name: Raw(name, Table(rows[name]), np.zeros(rows[name].num_rows, np.int64)) for name in STREAMS}
     )
-    values = zip(plan.names, work.out[plan.places, 0, 0].tolist(), strict=True)
+    values = zip(plan.names, work.out[plan.rows, 0, 0].tolist(), strict=True)
     return dict(values) | {name: words[0, 0] for name, words in work.texts.items()}
 
 

@@ -8,7 +8,6 @@ compiled function is not made anew when a function of another file changes.
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 __all__ = ["CODES", "GROUPED", "NO_MASK", "previous", "run"]
 
@@ -17,7 +16,6 @@ WEEK_US = 7 * 86_400_000_000
 MONTH_US = 30 * 86_400_000_000
 FAR = 2**62
 NO_MASK = -1
-MISSING = -1
 
 _ROWS = (
     "count",
@@ -54,10 +52,6 @@ CODES = {name: number for number, name in enumerate(_ORDER)} | {
     GAPS, GAP_MEAN, GAP_STD, GAP_MIN, GAP_MAX, GAP_LAST, CLUMPINESS, LOG_DAY_GAPS, LONGER, LONGER_SHARE, RENEWAL,
     TOP_SHARE, HHI, ENTROPY, TOP_WORD,
 ) = range(len(_ORDER))  # fmt: skip
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def compiled(function):

@@ -56,7 +56,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "share": Operation(_NO_ROWS, "flags"),
     "share_of_total": Operation("null where the whole is 0", "numbers", "numbers"),
     "distinct": Operation("0", "words"),
-    "periods": Operation("0", windows="days", step_days=30),
+    "periods": Operation("0", windows="days", step_days=30, least_days=30),
     "slope": Operation("0", windows="days", step_days=7, least_days=14),
     "slope_of": Operation("0", "numbers", windows="days", step_days=7, least_days=14),
     # how what they sum up to is shared out

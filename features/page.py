@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from features.catalogue import FACTS, FEATURES, GROUPS
-from features.vocabulary import OPERATIONS, STREAMS, Feature, window_name
+from features.operations import OPERATIONS
+from features.vocabulary import STREAMS, Feature, window_name
 
 __all__ = ["PAGE", "page", "sentence", "window"]
 

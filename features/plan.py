@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURES, with_operands
 from features.loops import CODES, GROUPED, NO_MASK
 from features.vocabulary import STREAMS, Feature, Filter
+from features.windows import DAY_US, Ints
 
 __all__ = ["Plan", "Program", "whole_catalogue"]
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-DAY_US = 86_400_000_000
 
 T = TypeVar("T")
 
@@ -175,15 +173,10 @@ class Plan:
         return cls(wanted, features, tuple(programs), _over(features))
 
     @cached_property
-    def rows(self) -> tuple[int, ...]:
+    def rows(self) -> Ints:
         """Places of the features asked for among all."""
         place = {one.name: row for row, one in enumerate(self.features)}
-        return tuple(place[one.name] for one in self.wanted)
-
-    @cached_property
-    def places(self) -> Ints:
-        """``rows`` as an index."""
-        return np.array(self.rows, dtype=np.int64)
+        return np.array([place[one.name] for one in self.wanted], dtype=np.int64)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -13,19 +13,7 @@ from dataclasses import dataclass
 from features.errors import InputError
 from features.operations import OPERATIONS, TEXTS, Operation
 
-__all__ = [
-    "OPERATIONS",
-    "STREAMS",
-    "TEXTS",
-    "WINDOWS",
-    "Columns",
-    "Feature",
-    "Filter",
-    "Measure",
-    "Operation",
-    "only",
-    "window_name",
-]
+__all__ = ["STREAMS", "WINDOWS", "Columns", "Feature", "Filter", "Measure", "only", "window_name"]
 
 WINDOWS = (7, 30, 90, 180, 365, None)
 """Days; None is the whole history before the cutoff and is named ``_all``."""

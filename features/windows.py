@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.vocabulary import Filter
 
-__all__ = ["DAY_US", "MISSING", "Bools", "Coded", "Column", "Ints", "Stream", "Words", "sorted_by"]
+__all__ = ["DAY_US", "MISSING", "Bools", "Coded", "Column", "Ints", "Stream", "Words", "places", "sorted_by"]
 
 DAY_US = 86_400_000_000
 
@@ -27,6 +27,13 @@ MISSING = -1
 
 Words = Callable[[], Coded]
 """Makes a column of words."""
+
+
+def places(order: pa.Array) -> Ints:
+    """Return the place in an order of each of the things ordered, and ``MISSING`` for the one before the first."""
+    place = np.full(len(order) + 1, MISSING)
+    place[order.to_numpy()] = np.arange(len(order))
+    return place
 
 
 def sorted_by(customer: Ints, time: Ints) -> Ints:
@@ -91,9 +98,7 @@ class Stream:
         if isinstance(words, tuple) or len(words) < 2:
             return found, words
         order = pc.array_sort_indices(words)
-        rank = np.full(len(words) + 1, MISSING)
-        rank[order.to_numpy()] = np.arange(len(words))
-        return rank[found], words.take(order)
+        return places(order)[found], words.take(order)
 
     def mask(self, where: Filter) -> Bools:
         """Tell which rows the filter selects."""

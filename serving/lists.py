@@ -171,7 +171,7 @@ def _rows(
     playbook: Playbook,
 ) -> pd.DataFrame:
     # one block of memory, whatever the parts were made of: columns are added one by one
-    rows = pd.concat([facts, segments, decided[["offer_id", "channel", "send_after"]]], axis=1).copy()
+    rows = pd.concat([facts, segments, decided[["offer_id", "channel", "send_after"]]], axis=1)
     rows["as_of"], rows["horizon_days"] = scores["as_of"], scores["horizon_days"]
     rows["value_at_risk"] = rows["churn_probability"] * rows["spend_365d"]
     rows["offer"] = rows["offer_id"].map({offer.id: offer.title.en for offer in playbook.offers})

@@ -13,9 +13,10 @@ import typer
 
 import features
 from features.catalogue import FACTS, FEATURES, GROUPS
+from features.operations import OPERATIONS
 from features.page import page
 from features.sources import SOURCES
-from features.vocabulary import OPERATIONS, STREAMS
+from features.vocabulary import STREAMS
 from serving.api import FACTS as KINDS
 from serving.cli import app
 from serving.routes import create_app

@@ -29,10 +29,6 @@ _NOT_HERE = {
     ),
     **dict.fromkeys(("season_sin", "season_cos", "given"), "tells of the day alone, nothing of the customer"),
 }
-# operation -> the only stream that has what it looks at
-_ONLY_OF = {"latest": "ratings", "log_day_gaps": "orders"}
-# operation -> days that its windows are a multiple of, and the fewest
-_STEPS = {"periods": (30, 30), "slope": (7, 14), "slope_of": (7, 14)}
 _WHOLE_NUMBERS = ("count", "distinct", "periods", "followed", "open", "gaps", "longer_gaps")
 _IDS: Mapping[str, tuple[str, ...]] = {
     "orders": ("store",),
@@ -112,13 +108,14 @@ def _faults(one: Measure) -> Iterator[tuple[str, str]]:
         yield "stream", "cutoffs has no rows of a customer's"
     if why := _NOT_HERE.get(one.operation):
         yield "operation", f"{one.operation} {why}"
-    if one.stream != _ONLY_OF.get(one.operation, one.stream):
-        yield "operation", f"{one.operation} is of {_ONLY_OF[one.operation]} only, not of {one.stream}"
+    operation = OPERATIONS[one.operation]
+    if operation.stream not in ("", one.stream):
+        yield "operation", f"{one.operation} is of {operation.stream} only, not of {one.stream}"
     if one.unit == "count" and one.operation not in _WHOLE_NUMBERS:
         yield "unit", f"a count is a whole number, {one.operation} gives none: name another unit"
     if one.most > 1 and one.operation != "top_share":
         yield "most", f"most is for top_share, {one.operation} has no use for it"
-    step, least = _STEPS.get(one.operation, (1, 1))
+    step, least = operation.step_days, operation.least_days
     if any(days is not None and (days % step or days < least) for days in one.windows):
         yield "windows", f"{one.operation} goes by {step} days: windows are multiples of it, from {least} on"
     yield from _column_faults(one)

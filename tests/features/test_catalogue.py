@@ -17,7 +17,8 @@ from features.catalogue import (
     with_operands,
 )
 from features.errors import InputError
-from features.vocabulary import OPERATIONS, STREAMS, Feature, Measure, only
+from features.operations import OPERATIONS
+from features.vocabulary import STREAMS, Feature, Measure, only
 
 WINDOWS = ("7d", "30d", "90d", "180d", "365d", "all")
 FAMILIES = "orders spend units refunds active_days aov distinct_products distinct_categories max_order_value"

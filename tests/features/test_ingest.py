@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.build import build, instant, order_span
+from features.build import build, order_span
+from features.cutoffs import instant
 from features.errors import InputError, NothingUsable
 from features.ingest import ingest_source, ingest_tables, read_tables
 from features.streams import partitions

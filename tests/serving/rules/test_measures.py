@@ -12,9 +12,10 @@ from features.build import build
 from features.catalogue import FACTS, FEATURES, with_operands
 from features.errors import PlaybookError
 from features.kernel import compute
+from features.operations import OPERATIONS
 from features.plan import Plan
 from features.streams import read as rows_of
-from features.vocabulary import OPERATIONS, STREAMS, Measure
+from features.vocabulary import STREAMS, Measure
 from serving.rules.columns import COLUMNS, TAKEN, Type
 from serving.rules.document import read
 from serving.rules.evaluate import profile
