@@ -201,7 +201,7 @@ def _merged(connection: duckdb.DuckDBPyConnection, folder: Path, parts: int, pat
     return rows
 
 
-_SQL_MEMORY = "2GB"
+_SQL_MEMORY = "1GB"
 
 
 @dataclass(frozen=True)
