@@ -166,8 +166,15 @@ def main() -> None:
     except Unequal as problem:
         sys.exit(f"the results are not equal, so no time is reported: {problem}")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    results = arguments.out / "results.json"
+    if arguments.keep and results.exists():
+        record = beside(record, json.loads(results.read_text(encoding="utf-8")))
+        timings = [
+            Timing(**(one | {"turns": tuple(Measured(**turn) for turn in one["turns"])}))
+            for one in record["timings"]
+        ]
     draw(timings, arguments.out)
-    (arguments.out / "results.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    results.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     large = arguments.out / LARGE
     written = page(record, json.loads(large.read_text(encoding="utf-8")) if large.exists() else None)
     (arguments.out / "RESULTS.md").write_text(written, encoding="utf-8")
@@ -200,6 +207,19 @@ def benchmark(sizes: Sizes, python: str | None) -> tuple[dict[str, Any], list[Ti
     return record, timings
 
 
+def beside(record: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with what an earlier run measured at other numbers of facts, smallest numbers first."""
+    run = {one["facts"] for one in record["timings"]}
+    joined = {
+        name: sorted(
+            [one for one in earlier[name] if one["facts"] not in run] + record[name],
+            key=lambda one: (one["facts"], one["cutoffs"]),
+        )
+        for name in ("compared", "best_duckdb", "ratios", "left_out", "timings")
+    }
+    return record | joined | {"versions": earlier["versions"] | record["versions"]}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument(
@@ -213,6 +233,9 @@ def _arguments() -> argparse.Namespace:
         "--turns", type=int, help=f"how many turns each contender has; {FULL.turns} by default"
     )
     parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep what results.json holds of other numbers of facts"
+    )
     return parser.parse_args()
 
 
