@@ -95,10 +95,14 @@ def score_columns(
     status[np.asarray(columns["orders_365d"]) > 0] = "ok"
     names = models.churn.card.contract.names
     ok = status == "ok"
-    found = predict(
-        models, {name: np.asarray(columns[name])[ok] for name in names if name in columns}, threads=threads
-    )
     n, cutoff = len(orders), np.asarray(as_of, dtype="datetime64[us]")
+    ahead = (cutoff - np.datetime64(models.churn.card.as_of, "us")) / np.timedelta64(1, "D")
+    found = predict(
+        models,
+        {name: np.asarray(columns[name])[ok] for name in names if name in columns},
+        ahead_days=ahead if ahead.ndim == 0 else ahead[ok],
+        threads=threads,
+    )
     given = {
         "as_of": np.broadcast_to(cutoff, n),
         "scored_at": np.full(n, scored_at),
@@ -106,7 +110,7 @@ def score_columns(
         **{name: _spread(values, ok) for name, values in _predicted(found).items()},
         **_facts(columns, orders > 0),
         "status": status,
-        "model_version": np.full(n, model_version),
+        "model_version": np.full(n, models.label(model_version)),
     }
     given |= {name: cutoff + _microseconds(given[name]) for name in _DATES}
     return {name: given[name] for name in SCORE_COLUMNS}

@@ -6,7 +6,7 @@ centre of a prior.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 from features.errors import InputError
 from training.metrics import checked_outcomes
 
-__all__ = ["PROBABILITY_LIMIT", "PlattCalibration", "apply", "expit", "fit_platt", "fit_slope", "logit"]
+__all__ = [
+    "PROBABILITY_LIMIT",
+    "PlattCalibration",
+    "apply",
+    "expit",
+    "fit_platt",
+    "fit_slope",
+    "logit",
+    "with_mean",
+]
 
 Floats = NDArray[np.float64]
 
@@ -115,6 +124,25 @@ def fit_slope(logits: ArrayLike, y: ArrayLike, groups: ArrayLike) -> PlattCalibr
     mean = np.append(_PRIOR_MEAN[1], np.full(design.shape[1] - 1, _PRIOR_MEAN[0]))
     precision = np.append(_PRIOR_PRECISION[1], np.full(design.shape[1] - 1, _PRIOR_PRECISION[0]))
     return PlattCalibration(0.0, float(_newton(design, outcome, np.ones(score.size), mean, precision)[0]))
+
+
+def with_mean(calibration: PlattCalibration, logits: ArrayLike, mean: float) -> PlattCalibration:
+    """Return the calibration with the intercept at which the mean probability of these logits is ``mean``.
+
+    The mean rises with the intercept: bisection within +-30, beyond which nothing is left to tell apart. Without logits the
+    calibration stays as it is.
+    """
+    score = calibration.slope * np.asarray(logits, dtype=np.float64)
+    if not score.size:
+        return calibration
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        if float(expit(score + middle).mean()) < mean:
+            low = middle
+        else:
+            high = middle
+    return replace(calibration, intercept=(low + high) / 2.0)
 
 
 def _newton(design: Floats, y: Floats, weight: Floats, mean: Floats, precision: Floats) -> Floats:

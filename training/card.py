@@ -8,6 +8,7 @@ from typing import Any
 from features.contract import Contract
 from training.baselines import MBGNBD
 from training.calibration import PlattCalibration
+from training.clock import Clock
 
 __all__ = ["ChurnCard", "TimingCard", "page"]
 
@@ -23,9 +24,11 @@ class ChurnCard:
     baseline
         MBG/NBD fitted to the orders before ``as_of``; time in weeks.
     baseline_mean
-        Its mean log odds over the training rows: what a customer's own are held against in reasons.
+        Its mean log odds over the population of the as-of: what a customer's own are held against in reasons.
+    clock
+        How fast the base's clock runs from the as-of on.
     tree_weight
-        Share of the trees' log odds that is added to the baseline's.
+        Share of the trees in the log odds; the baseline has the rest.
     metrics
         Forward out-of-fold figures: name -> value.
     """
@@ -43,6 +46,7 @@ class ChurnCard:
     contract: Contract
     baseline: MBGNBD
     baseline_mean: float
+    clock: Clock
     tree_weight: float
     calibration: PlattCalibration
     parameters: Mapping[str, float | int]
@@ -60,6 +64,7 @@ class ChurnCard:
             contract=_contract(data.pop("contract")),
             baseline=MBGNBD(**data.pop("baseline")),
             calibration=PlattCalibration(**data.pop("calibration")),
+            clock=_clock(data.pop("clock")),
             cutoffs=tuple(data.pop("cutoffs")),
             **data,
         )
@@ -167,6 +172,10 @@ def _contract(data: Mapping[str, Any]) -> Contract:
     """Read a contract; that of an older card, which lacks types and definitions, is refused by ``require_same``."""
     types, definitions = (tuple(data.get(part, ())) for part in ("types", "definitions"))
     return Contract(tuple(data["names"]), types, definitions, data["digest"])
+
+
+def _clock(data: Mapping[str, Any]) -> Clock:
+    return Clock(data["level"], tuple(data["season"]), data["evidence"])
 
 
 def _listed(parameters: Mapping[str, float | int]) -> str:

@@ -2,7 +2,7 @@
 
 Contributions are on the log-odds scale and add up to the model's log odds: SHAP values of the trees (LightGBM's
 ``pred_contrib``; Lundberg et al. 2020), summed by feature group, and the baseline's distance from its mean over the
-training rows, which belongs to the group ``rhythm`` since frequency and recency are all it knows.
+as-of's population, which belongs to the group ``rhythm`` since frequency and recency are all it knows.
 """
 
 from collections.abc import Mapping
@@ -92,17 +92,19 @@ def group_contributions(model: ChurnModel, frame: pd.DataFrame) -> pd.DataFrame:
     card = model.card
     if frame.empty:
         return pd.DataFrame(columns=list(GROUPS), index=frame.index, dtype=np.float64)
-    shap = np.asarray(
-        model.trees.predict(matrix(frame, card.contract.names), pred_contrib=True), dtype=np.float64
-    )
+    shap = np.zeros((len(frame), len(card.contract.names) + 1))
+    if model.trees is not None:
+        shap = np.asarray(
+            model.trees.predict(matrix(frame, card.contract.names), pred_contrib=True), dtype=np.float64
+        )
     slope, weight = card.calibration.slope, card.tree_weight
     group_of = {feature.name: feature.group for feature in FEATURES}
     owner = np.array([list(GROUPS).index(group_of[name]) for name in card.contract.names])
     total = np.zeros((len(frame), len(GROUPS)))
     for index in range(len(GROUPS)):
         total[:, index] = slope * weight * shap[:, :-1][:, owner == index].sum(axis=1)
-    start = baseline_logit(card.baseline, frame, card.horizon_days)
-    total[:, list(GROUPS).index("rhythm")] += slope * (start - card.baseline_mean)
+    start = baseline_logit(card.baseline, frame, card.horizon_days, card.clock.shift(card.horizon_days))
+    total[:, list(GROUPS).index("rhythm")] += slope * (1.0 - weight) * (start - card.baseline_mean)
     return pd.DataFrame(total, columns=list(GROUPS), index=frame.index)
 
 

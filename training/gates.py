@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.churn import Prepared
 from training.evaluate import Comparison, TimingComparison
 from training.metrics import auc
+from training.preparation import Prepared
 
 __all__ = ["GATES", "Evidence", "Gate", "Verdict", "judge"]
 

@@ -15,21 +15,25 @@ from numpy.typing import NDArray
 
 from features.contract import Contract, current_contract
 from features.errors import ModelError
-from training.baselines import MBGNBD, probability_no_purchase
+from training.baselines import MBGNBD
 from training.calibration import apply, logit
 from training.card import ChurnCard, TimingCard, page
+from training.clock import Clock
 from training.survival import (
     BIN_ENDS,
     BIN_STARTS,
     HORIZONS_DAYS,
     anchored,
-    baseline_hazard_logits,
+    baseline_hazards,
+    baseline_log_survival,
     cumulative_hazard,
     days_until,
+    hazard_logits,
     probability_within,
 )
 
 __all__ = [
+    "BASELINE_ONLY",
     "HORIZONS_DAYS",
     "PERIOD_COLUMNS",
     "QUANTILES",
@@ -39,6 +43,8 @@ __all__ = [
     "Predictions",
     "TimingModel",
     "baseline_logit",
+    "bin_speeds",
+    "blended",
     "churn_probability",
     "curves",
     "hazard_correction",
@@ -47,6 +53,7 @@ __all__ = [
     "matrix",
     "periods",
     "predict",
+    "raw_scores",
     "save_models",
 ]
 
@@ -55,6 +62,9 @@ Columns = Mapping[str, NDArray[np.float64]] | pd.DataFrame
 
 QUANTILES = (0.1, 0.5, 0.9)
 """Probabilities with which the next order has come by the days that are given."""
+
+BASELINE_ONLY = "mbg_nbd"
+"""What the version of a model without trees ends in."""
 
 PERIOD_COLUMNS = ("bin_number", "bin_end_days", "days_since_last_order_then", "overdue_ratio_then")
 """What a person-period row knows beside the features; "then" is the middle of the bin, if nothing was ordered before."""
@@ -68,17 +78,17 @@ _BLOCK = 8_192
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """Trees and their card."""
+    """Trees and their card; no trees where there was too little to grow them on: MBG/NBD and the clock, then."""
 
-    trees: lgb.Booster
+    trees: lgb.Booster | None
     card: ChurnCard
 
 
 @dataclass(frozen=True)
 class TimingModel:
-    """Trees on person-period rows, and their card."""
+    """Trees on person-period rows, and their card; no trees where the churn model has none."""
 
-    trees: lgb.Booster
+    trees: lgb.Booster | None
     card: TimingCard
 
 
@@ -88,6 +98,10 @@ class Models:
 
     churn: ChurnModel
     timing: TimingModel
+
+    def label(self, version: str) -> str:
+        """Return the version as scores name it: one without trees says what it is."""
+        return version if self.churn.trees is not None else f"{version}-{BASELINE_ONLY}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +137,22 @@ def history_weeks(columns: Columns) -> tuple[Floats, Floats, Floats]:
     return frequency, np.where(frequency > 0, age - since, 0.0), age
 
 
-def baseline_logit(baseline: MBGNBD, columns: Columns, horizon_days: int) -> Floats:
-    """Return the MBG/NBD log odds of no purchase within the horizon, length n."""
-    return _baseline_logit(baseline, history_weeks(columns), horizon_days)
+def baseline_logit(
+    baseline: MBGNBD, columns: Columns, horizon_days: int, log_speed: Floats | float = 0.0
+) -> Floats:
+    """Return the MBG/NBD log odds of no purchase within the horizon, length n.
+
+    Parameters
+    ----------
+    log_speed
+        How fast the clock runs over the horizon (``training.clock``): one figure, or one a row.
+    """
+    return _baseline_logit(baseline, history_weeks(columns), horizon_days, log_speed)
+
+
+def blended(baseline: Floats, trees: Floats, tree_weight: float) -> Floats:
+    """Return the weighted mean of both models' log odds, length n."""
+    return (1.0 - tree_weight) * baseline + tree_weight * trees
 
 
 def matrix(columns: Columns, names: tuple[str, ...]) -> Floats:
@@ -135,13 +162,17 @@ def matrix(columns: Columns, names: tuple[str, ...]) -> Floats:
     return np.array([columns[name] for name in names], dtype=np.float64).T.copy()
 
 
-def churn_probability(model: ChurnModel, columns: Columns, *, threads: int = 1) -> Floats:
+def churn_probability(
+    model: ChurnModel, columns: Columns, *, ahead_days: Floats | float = 0.0, threads: int = 1
+) -> Floats:
     """Return the calibrated probability of no order within the horizon, length n.
 
     Parameters
     ----------
     columns
         Features of customers with an order, as ``features.build`` gives them.
+    ahead_days
+        From the model's as-of to the cutoff of the features: one figure, or one a row. The clock is told from there.
     threads
         LightGBM's; one is fastest for few rows and the only civil choice inside a server.
 
@@ -151,17 +182,22 @@ def churn_probability(model: ChurnModel, columns: Columns, *, threads: int = 1) 
         Columns the model was trained on are lacking.
     """
     _require(model.card.contract, columns)
-    return _churn(model, matrix(columns, model.card.contract.names), history_weeks(columns), threads)
+    x = matrix(columns, model.card.contract.names)
+    return _churn(model, x, history_weeks(columns), ahead_days, threads)
 
 
-def predict(models: Models, columns: Columns, *, threads: int = 1) -> Predictions:
+def predict(
+    models: Models, columns: Columns, *, ahead_days: Floats | float = 0.0, threads: int = 1
+) -> Predictions:
     """Return all that the models say of n customers; parameters and errors as of ``churn_probability``."""
-    churn, hazard = curves(models, columns, threads=threads)
+    churn, hazard = curves(models, columns, ahead_days=ahead_days, threads=threads)
     days = (days_until(hazard, probability) for probability in QUANTILES)
     return Predictions(churn, probability_within(hazard, churn), *days)
 
 
-def curves(models: Models, columns: Columns, *, threads: int = 1) -> tuple[Floats, Floats]:
+def curves(
+    models: Models, columns: Columns, *, ahead_days: Floats | float = 0.0, threads: int = 1
+) -> tuple[Floats, Floats]:
     """Return the churn probability, length n, and the cumulative hazard that agrees with it, n x bins.
 
     Parameters and errors as of ``churn_probability``.
@@ -169,20 +205,32 @@ def curves(models: Models, columns: Columns, *, threads: int = 1) -> tuple[Float
     contract, card = models.churn.card.contract, models.timing.card
     _require(contract, columns)
     x, history = matrix(columns, contract.names), history_weeks(columns)
-    churn = _churn(models.churn, x, history, threads)
+    churn = _churn(models.churn, x, history, ahead_days, threads)
     trees = hazard_correction(models.timing.trees, x, contract.names, threads)
-    logits = baseline_hazard_logits(card.baseline, history) + card.tree_weight * trees
+    growth = baseline_hazards(card.baseline, history) * np.exp(
+        bin_speeds(models.churn.card.clock, ahead_days)
+    )
+    logits = hazard_logits(growth) + card.tree_weight * trees
     return churn, anchored(cumulative_hazard(logits), churn)
 
 
-def hazard_correction(trees: lgb.Booster, x: Floats, names: tuple[str, ...], threads: int = 1) -> Floats:
+def bin_speeds(clock: Clock, ahead_days: Floats | float = 0.0) -> Floats:
+    """Return the clock's log speed in the middle of each bin, 1 x bins, or n x bins for n rows' ``ahead_days``."""
+    return clock.log_speed(np.floor(np.atleast_1d(ahead_days))[:, None] + _BIN_MIDDLES)
+
+
+def hazard_correction(
+    trees: lgb.Booster | None, x: Floats, names: tuple[str, ...], threads: int = 1
+) -> Floats:
     """Return what the timing trees add to the log odds of each bin's hazard, n x bins; x and names as of ``periods``."""
-    added = np.empty((len(x), _BINS))
+    added = np.zeros((len(x), _BINS))
+    if trees is None:
+        return added
     for first in range(0, len(x), _BLOCK):
         block = x[first : first + _BLOCK]
         customer, bin_number = np.divmod(np.arange(len(block) * _BINS), _BINS)
         rows = periods(block, names, customer, bin_number)
-        added[first : first + _BLOCK] = _raw(trees, rows, threads).reshape(-1, _BINS)
+        added[first : first + _BLOCK] = raw_scores(trees, rows, threads).reshape(-1, _BINS)
     return added
 
 
@@ -214,7 +262,8 @@ def save_models(models: Models, folder: Path) -> None:
     """Write trees (LightGBM's text format) and card of each model, and ``MODEL_CARD.md`` for people."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in (("churn", models.churn), ("timing", models.timing)):
-        model.trees.save_model(folder / f"{name}_trees.txt")
+        if model.trees is not None:
+            model.trees.save_model(folder / f"{name}_trees.txt")
         (folder / f"{name}_card.json").write_text(model.card.to_json(), encoding="utf-8")
     (folder / _PAGE).write_text(page(models.churn.card, models.timing.card), encoding="utf-8")
 
@@ -229,12 +278,11 @@ def load_models(folder: Path) -> Models:
     ContractError
         The features have changed since.
     """
-    for name in ("churn_trees.txt", "churn_card.json", "timing_trees.txt", "timing_card.json"):
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder} holds no model: {name} is missing")
     try:
-        churn = ChurnModel(_trees(folder, "churn"), ChurnCard.from_json(_card(folder, "churn")))
-        timing = TimingModel(_trees(folder, "timing"), TimingCard.from_json(_card(folder, "timing")))
+        churn_card = ChurnCard.from_json(_file(folder, "churn_card.json"))
+        timing_card = TimingCard.from_json(_file(folder, "timing_card.json"))
+        churn = ChurnModel(_trees(folder, "churn", churn_card.tree_weight), churn_card)
+        timing = TimingModel(_trees(folder, "timing", timing_card.tree_weight), timing_card)
     except (ValueError, KeyError, TypeError, lgb.basic.LightGBMError) as problem:
         raise ModelError(f"{folder} holds a damaged model ({problem}): train again") from problem
     _refuse_mixture(churn.card, timing.card, folder)
@@ -249,12 +297,15 @@ def _refuse_mixture(churn: ChurnCard, timing: TimingCard, folder: Path) -> None:
         raise ModelError(f"{folder} mixes two trainings: churn {ours}, timing {theirs}. Train again.")
 
 
-def _trees(folder: Path, name: str) -> lgb.Booster:
-    return lgb.Booster(model_file=folder / f"{name}_trees.txt")
+def _trees(folder: Path, name: str, weight: float) -> lgb.Booster | None:
+    return lgb.Booster(model_str=_file(folder, f"{name}_trees.txt")) if weight else None
 
 
-def _card(folder: Path, name: str) -> str:
-    return (folder / f"{name}_card.json").read_text(encoding="utf-8")
+def _file(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError as problem:
+        raise ModelError(f"{folder} holds no model: {name} is missing") from problem
 
 
 def _require(contract: Contract, columns: Columns) -> None:
@@ -266,17 +317,31 @@ def _column(columns: Columns, name: str) -> Floats:
     return np.asarray(columns[name], dtype=np.float64)
 
 
-def _churn(model: ChurnModel, x: Floats, history: tuple[Floats, Floats, Floats], threads: int) -> Floats:
-    start = _baseline_logit(model.card.baseline, history, model.card.horizon_days)
-    return apply(model.card.calibration, start + model.card.tree_weight * _raw(model.trees, x, threads))
+def _churn(
+    model: ChurnModel,
+    x: Floats,
+    history: tuple[Floats, Floats, Floats],
+    ahead_days: Floats | float,
+    threads: int,
+) -> Floats:
+    card = model.card
+    speed = card.clock.shift(card.horizon_days, ahead_days)
+    start = _baseline_logit(card.baseline, history, card.horizon_days, speed)
+    return apply(card.calibration, blended(start, raw_scores(model.trees, x, threads), card.tree_weight))
 
 
-def _baseline_logit(baseline: MBGNBD, history: tuple[Floats, Floats, Floats], horizon_days: int) -> Floats:
-    return logit(probability_no_purchase(baseline, *history, horizon_days / 7.0))
+def _baseline_logit(
+    baseline: MBGNBD,
+    history: tuple[Floats, Floats, Floats],
+    horizon_days: int,
+    log_speed: Floats | float,
+) -> Floats:
+    log_survival = baseline_log_survival(baseline, history, np.array([float(horizon_days)]))[:, 0]
+    return logit(np.exp(log_survival * np.exp(log_speed)))
 
 
-def _raw(trees: lgb.Booster, x: Floats, threads: int) -> Floats:
-    """Return what the trees add to the log odds, one number a row."""
-    if not len(x):
-        return np.empty(0)
+def raw_scores(trees: lgb.Booster | None, x: Floats, threads: int = 1) -> Floats:
+    """Return the trees' log odds, one number a row; 0 where there are none."""
+    if trees is None or not len(x):
+        return np.zeros(len(x))
     return np.asarray(trees.predict(x, raw_score=True, num_threads=threads), dtype=np.float64)

@@ -21,10 +21,11 @@ __all__ = [
     "BIN_STARTS",
     "HORIZONS_DAYS",
     "anchored",
-    "baseline_hazard_logits",
+    "baseline_hazards",
     "baseline_log_survival",
     "cumulative_hazard",
     "days_until",
+    "hazard_logits",
     "probability_within",
 ]
 
@@ -74,15 +75,18 @@ def baseline_log_survival(
     return np.asarray(np.logaddexp(dropped[:, None], silent) - np.logaddexp(0.0, dropped)[:, None])
 
 
-def baseline_hazard_logits(baseline: MBGNBD, history: tuple[Floats, Floats, Floats]) -> Floats:
-    """Return the log odds of MBG/NBD's hazard in each bin, n x bins: what the trees start from.
+def baseline_hazards(baseline: MBGNBD, history: tuple[Floats, Floats, Floats]) -> Floats:
+    """Return by how much MBG/NBD's cumulative hazard grows in each bin, n x bins, 0 or above."""
+    return np.asarray(-np.diff(baseline_log_survival(baseline, history), axis=1, prepend=0.0))
 
-    ``1 - h = S(end) / S(start)``, so ``logit h = log(-expm1(d)) - d`` with d the step of log S.
+
+def hazard_logits(growth: Floats) -> Floats:
+    """Return the log odds of the hazards by which a cumulative hazard grows so much in each bin; any shape.
+
+    ``1 - h = exp(-growth)``, so ``logit h = log(1 - exp(-growth)) + growth``.
     """
-    log_survival = baseline_log_survival(baseline, history)
-    step = np.diff(log_survival, axis=1, prepend=0.0)
-    hazard = np.maximum(-np.expm1(step), np.exp(-_LOGIT_LIMIT))
-    return np.asarray(np.clip(np.log(hazard) - step, -_LOGIT_LIMIT, _LOGIT_LIMIT))
+    hazard = np.maximum(-np.expm1(-growth), np.exp(-_LOGIT_LIMIT))
+    return np.asarray(np.clip(np.log(hazard) + growth, -_LOGIT_LIMIT, _LOGIT_LIMIT))
 
 
 def cumulative_hazard(hazard_logits: Floats) -> Floats:

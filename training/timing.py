@@ -21,15 +21,27 @@ from features.contract import current_contract
 from features.warehouse import Warehouse
 from training.baselines import MBGNBD
 from training.card import TimingCard
-from training.churn import Forward, Prepared, fit_baselines, fit_boosted
-from training.predict import PERIOD_COLUMNS, TimingModel, hazard_correction, history_weeks, matrix, periods
+from training.churn import Forward, fit_boosted
+from training.clock import Clock, realised_speed
+from training.histories import fit_baselines
+from training.predict import (
+    PERIOD_COLUMNS,
+    TimingModel,
+    bin_speeds,
+    hazard_correction,
+    history_weeks,
+    matrix,
+    periods,
+)
+from training.preparation import Prepared
 from training.survival import (
     BIN_ENDS,
     BIN_STARTS,
     HORIZONS_DAYS,
     anchored,
-    baseline_hazard_logits,
+    baseline_hazards,
     cumulative_hazard,
+    hazard_logits,
 )
 from training.targets import NextOrders, next_orders
 
@@ -78,22 +90,28 @@ class TimingPanel:
     ----------
     cutoff
         datetime64[us], length n.
-    x, start
-        Features, n x features; MBG/NBD's log odds of the hazards, n x bins, by parameters fitted before the cutoff.
+    x, growth
+        Features, n x features; growth of MBG/NBD's cumulative hazard, n x bins, by parameters fitted before the cutoff.
     orders
         When the next order came, as known at the as-of.
     draw
         A number in [0, 1) made of customer and cutoff alone: rows below a share are that share of the rows.
     lag
         Largest declared lag: what is younger may be incomplete.
+    clocks
+        The churn model's: cutoff of a forward fold -> clock as it could be told then.
+    baseline_only
+        As of the churn model's panel.
     """
 
     cutoff: NDArray[np.datetime64]
     x: Floats
-    start: Floats
+    growth: Floats
     orders: NextOrders
     draw: Floats
     lag: pd.Timedelta
+    clocks: Mapping[pd.Timestamp, Clock]
+    baseline_only: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,19 +152,21 @@ def prepare_timing(warehouse: Warehouse, prepared: Prepared) -> TimingPanel:
     return TimingPanel(
         cutoff=rows["cutoff"].to_numpy(),
         x=np.concatenate([prepared.x, matrix(frames[1], names)]),
-        start=np.concatenate([_start(frame, baselines) for frame in frames]),
+        growth=np.concatenate([_growth(frame, baselines) for frame in frames]),
         orders=next_orders(warehouse, rows, int(BIN_ENDS[-1]), known_by=as_of),
         draw=pd.util.hash_pandas_object(rows, index=False).to_numpy() / 2.0**64,
         lag=pd.Timedelta(lag),
+        clocks=prepared.clocks,
+        baseline_only=prepared.baseline_only,
     )
 
 
-def _start(frame: pd.DataFrame, baselines: Mapping[pd.Timestamp, MBGNBD]) -> Floats:
-    start = np.empty((len(frame), len(BIN_ENDS)))
+def _growth(frame: pd.DataFrame, baselines: Mapping[pd.Timestamp, MBGNBD]) -> Floats:
+    growth = np.empty((len(frame), len(BIN_ENDS)))
     for cutoff in frame["cutoff"].unique():
         here = (frame["cutoff"] == cutoff).to_numpy()
-        start[here] = baseline_hazard_logits(baselines[cutoff], history_weeks(frame[here]))
-    return start
+        growth[here] = baseline_hazards(baselines[cutoff], history_weeks(frame[here]))
+    return growth
 
 
 def at_risk(orders: NextOrders) -> tuple[Bools, Bools]:
@@ -176,8 +196,9 @@ def train_timing(
     """Fit on all that was known at the as-of."""
     stands, ordered = _thinned(panel, panel.orders, MOST_PERIODS)
     rows = stands.any(axis=1)
+    grown = not panel.baseline_only
     return TimingModel(
-        _fit(panel, stands, ordered, parameters),
+        _fit(panel, stands, ordered, parameters) if grown else None,
         TimingCard(
             population=prepared.panel.target.population,
             warehouse_id=warehouse_id,
@@ -190,7 +211,7 @@ def train_timing(
             orders=int(ordered.sum()),
             contract=current_contract(),
             baseline=prepared.baseline,
-            tree_weight=TREE_WEIGHT,
+            tree_weight=TREE_WEIGHT if grown else 0.0,
             parameters=dict(parameters),
             metrics=dict(metrics),
         ),
@@ -212,15 +233,19 @@ def _folds(panel: TimingPanel, forward: Forward, parameters: Mapping[str, float 
     for number in np.unique(forward.fold):
         here = forward.fold == number
         rows = forward.row[here]
-        stands, ordered = _thinned(panel, _known_before(panel, panel.cutoff[rows[0]]), MOST_PERIODS_OF_A_FOLD)
-        booster = _fit(panel, stands, ordered, parameters)
-        logits = panel.start[rows] + TREE_WEIGHT * hazard_correction(
+        cutoff = pd.Timestamp(panel.cutoff[rows[0]])
+        stands, ordered = _thinned(
+            panel, _known_before(panel, cutoff.to_datetime64()), MOST_PERIODS_OF_A_FOLD
+        )
+        booster = None if panel.baseline_only else _fit(panel, stands, ordered, parameters)
+        speed = bin_speeds(panel.clocks[cutoff])
+        logits = hazard_logits(panel.growth[rows] * np.exp(speed)) + TREE_WEIGHT * hazard_correction(
             booster, panel.x[rows], current_contract().names
         )
         yield Waiting.of(
             panel.orders.days[rows],
             model=anchored(cumulative_hazard(logits), forward.probability[here]),
-            baseline=cumulative_hazard(panel.start[rows]),
+            baseline=np.cumsum(panel.growth[rows], axis=1),
             everybody=kaplan_meier(stands, ordered),
         )
 
@@ -244,5 +269,20 @@ def _fit(
     row, bin_number = np.nonzero(stands)
     names = current_contract().names
     x = periods(panel.x, names, row, bin_number)
-    y, start = ordered[row, bin_number], panel.start[row, bin_number]
+    y, start = ordered[row, bin_number], _started(panel, stands, ordered)[row, bin_number]
     return fit_boosted(x, y, start, parameters, (*names, *PERIOD_COLUMNS))
+
+
+def _started(panel: TimingPanel, stands: Bools, ordered: Bools) -> Floats:
+    """Return the log odds that the trees start from: MBG/NBD's, at the speed with which each bin of a cutoff really went.
+
+    So the trees learn who orders when, and not in which month of the year everybody did.
+    """
+    growth = panel.growth.copy()
+    for cutoff in np.unique(panel.cutoff):
+        here = panel.cutoff == cutoff
+        for place in range(growth.shape[1]):
+            rows = np.flatnonzero(here & stands[:, place])
+            if len(rows):
+                growth[rows, place] *= np.exp(realised_speed(growth[rows, place], ordered[rows, place]))
+    return hazard_logits(growth)

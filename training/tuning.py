@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import optuna
 
-from training.calibration import expit
-from training.churn import PARAMETERS, TREE_WEIGHT, Prepared, fold_predictions
+from training.calibration import PlattCalibration, apply
+from training.churn import PARAMETERS, fold_predictions, levelled
 from training.metrics import log_loss
+from training.preparation import Prepared
 
 __all__ = ["tune"]
 
@@ -51,8 +52,8 @@ def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> d
 def _objective(trial: optuna.Trial, prepared: Prepared) -> float:
     parameters = _suggest(trial)
     losses = []
-    for step, (_, rows, trees) in enumerate(fold_predictions(prepared, parameters)):
-        probability = expit(prepared.start[rows] + TREE_WEIGHT * trees)
+    for step, (_, rows, logits) in enumerate(fold_predictions(prepared, parameters)):
+        probability = apply(levelled(PlattCalibration(), logits, prepared.ahead[rows]), logits)
         losses.append(log_loss(prepared.panel.y[rows], probability))
         trial.report(float(np.mean(losses)), step)
         if trial.should_prune():

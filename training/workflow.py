@@ -11,11 +11,12 @@ from features.build import build, order_span
 from features.errors import InputError
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
-from training.churn import PARAMETERS, Forward, Prepared, forward_predictions, prepare, train
+from training.churn import PARAMETERS, Forward, forward_predictions, train
 from training.evaluate import Comparison, TimingComparison, compare, compare_timing
 from training.gates import Evidence, Verdict, judge
 from training.plots import plot_calibration, plot_lift, plot_survival
 from training.predict import Models, baseline_logit, curves, history_weeks
+from training.preparation import Prepared, prepare
 from training.registry import Registered, Registry, model_name
 from training.survival import baseline_log_survival
 from training.targets import CHURN_90D, labels, next_orders

@@ -10,7 +10,8 @@ from features.build import build
 from features.ingest import ingest_tables
 from features.sources.simulate import simulate, write
 from features.warehouse import Warehouse
-from training.churn import PARAMETERS, forward_predictions, prepare
+from training.churn import PARAMETERS, forward_predictions
+from training.preparation import prepare
 from training.registry import Registry
 from training.workflow import train_and_register
 

@@ -10,6 +10,7 @@ from features.errors import ContractError
 from training.baselines import MBGNBD
 from training.calibration import PlattCalibration
 from training.card import ChurnCard, TimingCard, page
+from training.clock import Clock
 
 CARD = ChurnCard(
     target="churn_90d",
@@ -27,6 +28,7 @@ CARD = ChurnCard(
     ),
     baseline=MBGNBD(r=0.1 + 0.2, alpha=10.7, a=1.0, b=15.3),
     baseline_mean=1 / 3,
+    clock=Clock(-0.1, (0.25,) * 13, 0.5),
     tree_weight=0.5,
     calibration=PlattCalibration(0.0, 1.2054),
     parameters={"num_leaves": 8, "learning_rate": 0.03},

@@ -14,17 +14,15 @@ from tests.features.worlds import arrow, line, tables_of, warehouse_of
 from training.baselines import fit_mbg_nbd, probability_no_purchase
 from training.calibration import PlattCalibration, apply, expit, fit_slope, logit
 from training.churn import (
-    FOLDS,
     PARAMETERS,
-    TREE_WEIGHT,
     fold_predictions,
     forward_predictions,
-    prepare,
     train,
 )
 from training.metrics import auc, log_loss
 from training.panel import forward_folds
 from training.predict import churn_probability
+from training.preparation import FOLDS, MINIMUM_BUYERS, prepare
 
 DAY = pd.Timedelta(days=1)
 HORIZON = 90 * DAY
@@ -37,8 +35,13 @@ def with_outcomes(prepared, y):
 def of_customers(prepared, keep):
     """The rows of some customers only."""
     rows = keep(prepared.panel.frame["customer_id"]).to_numpy()
+    return of_rows(prepared, rows)
+
+
+def of_rows(prepared, rows):
     panel = replace(prepared.panel, frame=prepared.panel.frame[rows], y=prepared.panel.y[rows])
-    return replace(prepared, panel=panel, x=prepared.x[rows], start=prepared.start[rows])
+    parts = {name: getattr(prepared, name)[rows] for name in ("x", "start", "ahead", "level")}
+    return replace(prepared, panel=panel, **parts)
 
 
 # ------------------------------------------------------------------------------------------------- repeatable
@@ -70,7 +73,8 @@ def test_the_card_says_what_it_was_trained_on(model, prepared, shop, end):
     assert card.rows == len(prepared.panel.y)
     assert card.churn_share == prepared.panel.y.mean()
     assert card.cutoffs == tuple(cutoff.isoformat() for cutoff in prepared.panel.cutoffs)
-    assert card.baseline_mean == prepared.start.mean()
+    assert card.baseline_mean == prepared.present.ahead.mean()
+    assert card.clock == prepared.clock == prepared.clocks[end]
     assert card.parameters == PARAMETERS
     assert model.trees.feature_name() == list(card.contract.names)
 
@@ -130,15 +134,10 @@ def test_each_fold_is_predicted_by_a_model_of_its_past(prepared, forward):
 def test_a_folds_trees_are_those_of_a_training_on_its_past(prepared, forward):
     panel = prepared.panel
     *_, fold = forward_folds(panel, FOLDS)
-    past = replace(
-        prepared,
-        panel=replace(panel, frame=panel.frame[fold.train], y=panel.y[fold.train]),
-        x=prepared.x[fold.train],
-        start=prepared.start[fold.train],
-    )
-    trees = train(past, "shop", PARAMETERS, PlattCalibration(), {}).trees
-    expected = trees.predict(prepared.x[fold.validate], raw_score=True)
-    assert_allclose(forward.trees[forward.fold == FOLDS - 1], expected, rtol=1e-12)
+    trees = train(of_rows(prepared, fold.train), "shop", PARAMETERS, PlattCalibration(), {}).trees
+    grown = trees.predict(prepared.x[fold.validate], raw_score=True)
+    expected = 0.4 * prepared.ahead[fold.validate] + 0.6 * grown
+    assert_allclose(forward.logits[forward.fold == FOLDS - 1], expected, rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +151,7 @@ def flipped(prepared):
 
 def test_outcomes_that_were_open_do_not_reach_the_trees(forward, flipped):
     last = forward.fold == FOLDS - 1
-    assert_array_equal(flipped.trees[last], forward.trees[last])
+    assert_array_equal(flipped.logits[last], forward.logits[last])
     assert (flipped.y[last] != forward.y[last]).all()
 
 
@@ -161,15 +160,28 @@ def test_outcomes_that_were_open_do_not_reach_the_calibration(forward, flipped):
     assert_array_equal(flipped.probability[last], forward.probability[last])
 
 
-def test_the_first_fold_has_nothing_to_be_calibrated_by(forward):
+def test_the_first_fold_has_nothing_to_be_calibrated_by(prepared, forward):
     first = forward.fold == 0
-    uncalibrated = expit(forward.start[first] + TREE_WEIGHT * forward.trees[first])
-    assert_allclose(forward.probability[first], uncalibrated, rtol=1e-14)
+    odds = logit(forward.probability[first]) - forward.logits[first]
+    assert np.ptp(odds) < 1e-9  # but the level, which is the clock's
+    ahead = expit(forward_ahead(prepared, forward)[first])
+    assert forward.probability[first].mean() == pytest.approx(ahead.mean(), abs=1e-9)
+
+
+def forward_ahead(prepared, forward):
+    return prepared.ahead[forward.row]
+
+
+def test_each_fold_has_the_level_that_the_clock_forecast(prepared, forward):
+    ahead = expit(forward_ahead(prepared, forward))
+    for fold in range(FOLDS):
+        here = forward.fold == fold
+        assert forward.probability[here].mean() == pytest.approx(ahead[here].mean(), abs=1e-9)
 
 
 def test_the_models_calibration_is_that_of_all_folds(forward, model):
-    raw = forward.start + TREE_WEIGHT * forward.trees
-    assert forward.calibration == fit_slope(raw, forward.y, forward.fold) == model.card.calibration
+    assert forward.calibration == fit_slope(forward.logits, forward.y, forward.fold)
+    assert forward.calibration.slope == model.card.calibration.slope
     assert 0.5 < forward.calibration.slope < 1.5
     assert forward.calibration.intercept == 0.0
 
@@ -180,15 +192,12 @@ def test_shuffled_outcomes_cannot_be_predicted(prepared):
     # The baseline knows orders, which were not shuffled with the outcomes: it must not help either.
     forward = forward_predictions(shuffled, PARAMETERS)
     assert auc(forward.y, forward.probability) == pytest.approx(0.5, abs=0.03)
-    assert auc(forward.y, forward.trees) == pytest.approx(0.5, abs=0.03)
+    assert auc(forward.y, forward.logits) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_short_history_says_nothing_about_quality(prepared):
     short = prepared.panel.frame["cutoff"] < prepared.panel.cutoffs[0] + HORIZON
-    rows = short.to_numpy()
-    panel = replace(prepared.panel, frame=prepared.panel.frame[rows], y=prepared.panel.y[rows])
-    few = replace(prepared, panel=panel, x=prepared.x[rows], start=prepared.start[rows])
-    assert forward_predictions(few, PARAMETERS) is None
+    assert forward_predictions(of_rows(prepared, short.to_numpy()), PARAMETERS) is None
 
 
 def test_a_fold_without_both_outcomes_before_it_is_passed_over(prepared):
@@ -224,18 +233,42 @@ def test_recovers_the_truth_the_world_was_built_with(model, frame, retailer):
     assert np.abs(p_order - true).mean() < baseline.mean() - 0.01
 
 
-def baseline_of(model, frame):
+def baseline_of(model, frame, horizon_days=90.0):
     weeks = frame["days_since_first_order"] / 7, frame["days_since_last_order"] / 7
     x = frame["active_days_all"] - 1.0
     recency = (weeks[0] - weeks[1]).where(x > 0, 0.0)
-    return probability_no_purchase(model.card.baseline, x, recency, weeks[0], 90 / 7)
+    return probability_no_purchase(model.card.baseline, x, recency, weeks[0], horizon_days / 7)
 
 
 def test_the_log_odds_by_hand(model, frame):
     some = frame.head(50)
     trees = model.trees.predict(some[list(model.card.contract.names)].to_numpy(float), raw_score=True)
-    by_hand = apply(model.card.calibration, logit(baseline_of(model, some)) + 0.5 * trees)
-    assert_allclose(churn_probability(model, some), by_hand, rtol=1e-12)
+    speed = np.exp(model.card.clock.shift(90.0))
+    assert speed != 1.0
+    by_hand = apply(model.card.calibration, 0.4 * logit(baseline_of(model, some) ** speed) + 0.6 * trees)
+    assert_allclose(churn_probability(model, some), by_hand, rtol=1e-9)
+
+
+def test_the_population_of_the_as_of_has_the_clocks_level(model, frame):
+    speed = np.exp(model.card.clock.shift(90.0))
+    expected = (baseline_of(model, frame) ** speed).mean()
+    assert churn_probability(model, frame).mean() == pytest.approx(expected, abs=1e-9)
+
+
+def test_longer_silence_never_lowers_churn(model, frame):
+    some = frame.head(200)
+    silences = [0.0, 1.0, 10.0, 45.0, 90.0, 200.0, 364.0]
+    p = [
+        churn_probability(
+            model,
+            some.assign(
+                days_since_last_order=np.minimum(silence, some["days_since_first_order"]),
+                active_days_all=some["active_days_all"],
+            ),
+        )
+        for silence in silences
+    ]
+    assert (np.diff(p, axis=0) >= -1e-12).all()
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -255,18 +288,43 @@ def regulars(count, *, until="2024-12-31"):
     return rows
 
 
-def test_too_few_rows_are_refused_with_their_number(tmp_path):
-    warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(regulars(40)))
-    says = r"has \d+ rows \(customer, cutoff\), \d+ of which churned; it needs 500, and 50 of each kind: choose a later"
-    with pytest.raises(TooLittleHistory, match=says):
+def test_too_few_customers_are_refused_with_what_is_needed(tmp_path):
+    warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(regulars(20)))
+    with pytest.raises(
+        TooLittleHistory, match="needs 30 customers with an order before it, and one who came again"
+    ):
         prepare(warehouse, pd.Timestamp("2024-12-31"))
 
 
-def test_too_few_churners_are_refused(tmp_path):
-    rows = [row for row in regulars(200) if int(row[1]["customer_id"][1:]) % 2 == 0]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A shop of 200 customers: MBG/NBD and the clock are its model."""
+    warehouse = warehouse_of(tmp_path_factory.mktemp("small") / "w.duckdb", tables_of(regulars(200)))
+    return prepare(warehouse, pd.Timestamp("2024-12-31"))
+
+
+def test_a_small_shop_gets_the_baseline_as_its_model(small):
+    assert small.baseline_only
+    assert small.panel.frame["customer_id"].nunique() < MINIMUM_BUYERS
+    forward = forward_predictions(small, PARAMETERS)
+    assert_array_equal(forward.logits, small.ahead[forward.row])
+    model = train(small, "shop", PARAMETERS, forward.calibration, {})
+    assert model.trees is None
+    assert model.card.tree_weight == 0.0
+    slope = model.card.calibration.slope
+    frame = small.panel.frame[small.panel.frame["cutoff"] == small.panel.cutoffs[-1]]
+    p = baseline_of(model, frame) ** np.exp(model.card.clock.shift(90.0))
+    by_hand = expit(model.card.calibration.intercept + slope * logit(p))
+    assert_allclose(churn_probability(model, frame), by_hand, rtol=1e-9)
+    # every other one had stopped in July
+    stopped = frame["customer_id"].str[1:].astype(int) % 2 == 1
+    assert auc(stopped.astype(int), churn_probability(model, frame)) > 0.95
+
+
+def test_a_shop_where_nobody_churns_gets_the_baseline(tmp_path):
+    rows = [row for row in regulars(1_100) if int(row[1]["customer_id"][1:]) % 2 == 0]
     warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(rows))
-    with pytest.raises(TooLittleHistory, match=r"has \d{3,} rows \(customer, cutoff\), 0 of which churned"):
-        prepare(warehouse, pd.Timestamp("2024-12-31"))
+    assert prepare(warehouse, pd.Timestamp("2024-12-31")).baseline_only
 
 
 def test_a_stray_order_before_the_business_began_forbids_nothing(prepared, retailer, end, tmp_path):

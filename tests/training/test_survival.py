@@ -13,10 +13,11 @@ from training.survival import (
     BIN_STARTS,
     HORIZONS_DAYS,
     anchored,
-    baseline_hazard_logits,
+    baseline_hazards,
     baseline_log_survival,
     cumulative_hazard,
     days_until,
+    hazard_logits,
     probability_within,
 )
 
@@ -160,7 +161,7 @@ def test_the_baseline_is_mbg_nbd():
 
 
 def test_the_baselines_hazards_make_its_curve():
-    hazard = cumulative_hazard(baseline_hazard_logits(SHOP, HISTORIES))
+    hazard = cumulative_hazard(hazard_logits(baseline_hazards(SHOP, HISTORIES)))
     assert_allclose(np.exp(-hazard), np.exp(baseline_log_survival(SHOP, HISTORIES)), rtol=1e-5, atol=1e-15)
 
 
@@ -168,13 +169,13 @@ def test_a_hazard_of_the_baseline_by_definition():
     """The second bin: P(purchase in days 7 to 14) / P(none before day 7)."""
     none = probability_no_purchase(SHOP, *(part[:, None] for part in HISTORIES), np.array([1.0, 2.0]))
     hazard = 1 - none[:, 1] / none[:, 0]
-    assert_allclose(1 / (1 + np.exp(-baseline_hazard_logits(SHOP, HISTORIES)[:, 1])), hazard, rtol=1e-6)
+    assert_allclose(1 / (1 + np.exp(-hazard_logits(baseline_hazards(SHOP, HISTORIES))[:, 1])), hazard, rtol=1e-6)
 
 
 def test_what_cannot_be_told_from_0_or_1_stays_finite():
     """Who surely comes daily, and who has surely left."""
     sure = (np.array([2000.0, 2000.0]), np.array([300.0, 10.0]), np.array([300.0, 300.0]))
-    start = baseline_hazard_logits(SHOP, sure)
+    start = hazard_logits(baseline_hazards(SHOP, sure))
     assert np.isfinite(start).all()
     assert (start[0, 0], start[1, 0]) == (pytest.approx(6.4, abs=1.5), -15.0)
     assert np.isfinite(cumulative_hazard(start)).all()

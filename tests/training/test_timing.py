@@ -15,10 +15,11 @@ from features.load import Arrival
 from features.sources.simulate import simulate, write
 from features.warehouse import Warehouse
 from tests.features.worlds import MICROSECOND, arrow, at, line, tables_of, warehouse_of
-from training.churn import fit_baselines, prepare
+from training.histories import fit_baselines
 from training.metrics import integrated_brier
 from training.predict import curves, hazard_correction, history_weeks, predict
-from training.survival import BIN_ENDS, HORIZONS_DAYS, baseline_hazard_logits, baseline_log_survival
+from training.preparation import prepare
+from training.survival import BIN_ENDS, HORIZONS_DAYS, baseline_hazards, baseline_log_survival
 from training.targets import NextOrders, next_orders
 from training.timing import (
     FRESH_DAYS,
@@ -150,14 +151,14 @@ def test_the_panel_begins_with_the_churn_panel_and_goes_on_nearly_to_the_as_of(p
     assert_array_equal(panel.orders.days[:n] < 90, prepared.panel.y == 0)
 
 
-def test_each_row_starts_from_the_baseline_of_its_cutoff(panel, prepared, shop, end):
+def test_each_row_has_the_hazards_of_its_cutoffs_baseline(panel, prepared, shop, end):
     cutoffs = [prepared.panel.cutoffs[3], end - pd.Timedelta(days=7)]
     fitted = fit_baselines(shop, cutoffs)
     frame = build(shop, cutoffs)
     for cutoff in cutoffs:
         here = frame[frame["cutoff"] == cutoff]
-        expected = baseline_hazard_logits(fitted[cutoff], history_weeks(here))
-        assert_array_equal(panel.start[panel.cutoff == cutoff.to_numpy()], expected)
+        expected = baseline_hazards(fitted[cutoff], history_weeks(here))
+        assert_array_equal(panel.growth[panel.cutoff == cutoff.to_numpy()], expected)
 
 
 def test_rows_are_left_out_by_hash_until_they_fit(panel, prepared, monkeypatch):
@@ -177,12 +178,19 @@ def test_rows_are_left_out_by_hash_until_they_fit(panel, prepared, monkeypatch):
 
 
 def test_the_trees_correct_the_baseline(panel, prepared):
-    """They start from it: given its curves moved by a factor, they are others."""
+    """They start from it, at the speed with which its cutoffs went: what moves everybody alike moves no tree."""
     own = train_timing(panel, prepared, "shop", QUICK, {}).trees
-    moved = train_timing(replace(panel, start=panel.start + 1.0), prepared, "shop", QUICK, {}).trees
     x, names = panel.x[:200], current_contract().names
-    lower = hazard_correction(moved, x, names) - hazard_correction(own, x, names)
-    assert lower.mean() == pytest.approx(-1.0, abs=0.3)
+    faster = train_timing(replace(panel, growth=panel.growth * 1.2), prepared, "shop", QUICK, {}).trees
+    moved = hazard_correction(faster, x, names) - hazard_correction(own, x, names)
+    assert np.abs(moved).mean() < 0.05
+    # ... and what moves half of them, by a factor of e, is taken back
+    half = panel.draw < 0.5
+    some = panel.growth * np.where(half, np.e, 1.0)[:, None]
+    told = np.column_stack([np.where(half, 1.0, 0.0), panel.x[:, 1:]])
+    taken = train_timing(replace(panel, growth=some, x=told), prepared, "shop", TIMING_PARAMETERS, {}).trees
+    correction = hazard_correction(taken, told, names)[:, :3].mean(axis=1)
+    assert correction[half].mean() - correction[~half].mean() == pytest.approx(-1.0, abs=0.35)
 
 
 def test_the_card_says_what_it_was_trained_on(panel, prepared, models, end):
@@ -202,19 +210,19 @@ def test_the_card_says_what_it_was_trained_on(panel, prepared, models, end):
 def test_nothing_at_or_after_the_as_of_is_used(tmp_path):
     """Everybody orders at the as-of and a day later, and some orders of before it become known only then."""
     as_of = pd.Timestamp("2024-05-01")
-    retailer = simulate(300, 400, as_of.date() + 60 * DAY, seed=3)
+    retailer = simulate(1_000, 400, as_of.date() + 60 * DAY, seed=3)
     write(retailer, tmp_path)
     trainings = []
     for name in ("clean", "poisoned"):
         warehouse = Warehouse(tmp_path / f"{name}.duckdb")
         ingest_tables(warehouse, tmp_path / "tables")
         if name == "poisoned":
-            poison(warehouse, [f"c{number:06d}" for number in range(300)], as_of)
+            poison(warehouse, [f"c{number:06d}" for number in range(1_000)], as_of)
         prepared = prepare(warehouse, as_of)
         panel = prepare_timing(warehouse, prepared)
         trainings.append((panel, train_timing(panel, prepared, "shop", QUICK, {})))
     (clean, model), (poisoned, poisoned_model) = trainings
-    for one, other in ((clean.x, poisoned.x), (clean.start, poisoned.start), (clean.draw, poisoned.draw)):
+    for one, other in ((clean.x, poisoned.x), (clean.growth, poisoned.growth), (clean.draw, poisoned.draw)):
         assert_array_equal(one, other)
     assert_array_equal(clean.orders.days, poisoned.orders.days)
     assert model.trees.model_to_string() == poisoned_model.trees.model_to_string()
@@ -239,7 +247,7 @@ def poison(warehouse, customers, as_of):
 def latest(forward):
     """The last two folds of the churn model's forward predictions."""
     rows = forward.fold >= forward.fold.max() - 1
-    columns = ("y", "fold", "row", "customer_id", "start", "trees", "probability")
+    columns = ("y", "fold", "row", "customer_id", "start", "logits", "probability")
     return replace(forward, **{name: getattr(forward, name)[rows] for name in columns})
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.calibration import expit
-from training.churn import PARAMETERS, TREE_WEIGHT, fold_predictions
+from training.calibration import PlattCalibration, apply
+from training.churn import PARAMETERS, fold_predictions, levelled
 from training.metrics import log_loss
 from training.tuning import tune
 
 
 def part(prepared, rows):
     panel = replace(prepared.panel, frame=prepared.panel.frame[rows], y=prepared.panel.y[rows])
-    return replace(prepared, panel=panel, x=prepared.x[rows], start=prepared.start[rows])
+    parts = {name: getattr(prepared, name)[rows] for name in ("x", "start", "ahead", "level")}
+    return replace(prepared, panel=panel, **parts)
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +25,12 @@ def fewer(prepared):
 
 
 def objective(prepared, parameters):
-    """Mean logloss over the forward folds, uncalibrated."""
-    return np.mean(
-        [
-            log_loss(prepared.panel.y[rows], expit(prepared.start[rows] + TREE_WEIGHT * trees))
-            for _, rows, trees in fold_predictions(prepared, parameters)
-        ]
-    )
+    """Mean logloss over the forward folds, each at its clock's level, its slope as it is."""
+    losses = []
+    for _, rows, logits in fold_predictions(prepared, parameters):
+        calibration = levelled(PlattCalibration(), logits, prepared.ahead[rows])
+        losses.append(log_loss(prepared.panel.y[rows], apply(calibration, logits)))
+    return np.mean(losses)
 
 
 def test_repeatable_and_never_worse_than_the_defaults(fewer):
