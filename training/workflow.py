@@ -32,7 +32,16 @@ from training.timing import (
 )
 from training.tuning import tune
 
-__all__ = ["Outcome", "Training", "backtest_origin", "train_and_register"]
+__all__ = [
+    "Fitted",
+    "Outcome",
+    "Training",
+    "backtest_origin",
+    "fit_models",
+    "outcome",
+    "refuse_open_horizon",
+    "train_and_register",
+]
 
 _MIN_OF_EACH = 20
 
@@ -89,9 +98,11 @@ KINDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """Models and what their forward predictions say of them."""
+class Fitted:
+    """Models, what they were trained on, and what their forward predictions say of them."""
 
+    prepared: Prepared
+    panel: TimingPanel
     models: Models
     forward: Forward | None
     waiting: Waiting | None
@@ -119,27 +130,24 @@ def train_and_register(
     say
         Told in words what is being done.
     """
-    warehouse_id = warehouse.settings().warehouse_id
-    say("building features at the training cutoffs")
-    prepared = prepare(warehouse, as_of)
-    fitted = _fit(prepared, prepare_timing(warehouse, prepared), warehouse_id, trials, say)
+    fitted = fit_models(warehouse, as_of, trials=trials, say=say)
     verdicts = []
     if fitted.comparison is not None and fitted.timing is not None:
-        verdicts = judge(Evidence(fitted.comparison, fitted.timing, prepared))
+        verdicts = judge(Evidence(fitted.comparison, fitted.timing, fitted.prepared))
     say("registering the models")
     passed = bool(verdicts) and all(verdict.passed for verdict in verdicts)
     registered = registry.log(
-        model_name(warehouse_id),
+        model_name(warehouse.settings().warehouse_id),
         fitted.models,
         parameters={**fitted.models.churn.card.parameters, **_logged(fitted.models), "trials": trials},
         metrics={**fitted.models.churn.card.metrics, **fitted.models.timing.card.metrics},
         tags={"gates": "passed" if passed else "not passed"},
-        pictures=_draw(fitted, prepared, pictures),
+        pictures=_draw(fitted, pictures),
     )
     return Training(registered, fitted.comparison, fitted.timing, verdicts)
 
 
-def _draw(fitted: _Fitted, prepared: Prepared, folder: Path) -> list[Path]:
+def _draw(fitted: Fitted, folder: Path) -> list[Path]:
     """Draw the forward predictions, if there are any, and return the files."""
     forward, waiting = fitted.forward, fitted.waiting
     if forward is None or waiting is None:
@@ -150,8 +158,8 @@ def _draw(fitted: _Fitted, prepared: Prepared, folder: Path) -> list[Path]:
     plot_calibration(forward.y, churn, drawn[0], "Calibration of forward predictions")
     plot_lift(forward.y, churn, drawn[1], "Churners reached by forward predictions")
     hazards = {}
-    frame = prepared.panel.frame
-    latest = frame[frame["cutoff"] == prepared.panel.cutoffs[-1]]
+    panel = fitted.prepared.panel
+    latest = panel.frame[panel.frame["cutoff"] == panel.cutoffs[-1]]
     for kind, condition in KINDS.items():
         found = latest.query(condition).head(1)
         if len(found):
@@ -171,10 +179,13 @@ def backtest_origin(
     InputError
         The warehouse's orders end before the horizon does: who has not ordered yet has not churned yet.
     """
-    _refuse_open_horizon(warehouse, origin)
-    prepared = prepare(warehouse, origin)
-    panel = prepare_timing(warehouse, prepared)
-    models = _fit(prepared, panel, warehouse.settings().warehouse_id, trials, say).models
+    refuse_open_horizon(warehouse, origin)
+    return outcome(warehouse, fit_models(warehouse, origin, trials=trials, say=say))
+
+
+def outcome(warehouse: Warehouse, fitted: Fitted) -> Outcome:
+    """Score the population of the instant that models were trained as of, and look at what happened in the horizon after it."""
+    models, origin = fitted.models, fitted.prepared.panel.as_of
     frame = build(warehouse, [origin], population=CHURN_90D.population)
     y = labels(warehouse, frame, CHURN_90D)
     p, hazard = curves(models, frame, threads=0)
@@ -184,7 +195,7 @@ def backtest_origin(
         next_orders(warehouse, frame, CHURN_90D.horizon_days).days,
         model=hazard,
         baseline=-baseline_log_survival(models.timing.card.baseline, history_weeks(frame)),
-        everybody=kaplan_meier(*at_risk(panel.orders)),
+        everybody=kaplan_meier(*at_risk(fitted.panel.orders)),
     )
     return Outcome(
         origin,
@@ -212,7 +223,8 @@ def _slices(
     return slices
 
 
-def _refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
+def refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
+    """Refuse an origin whose horizon is not over: who has not ordered yet has not churned yet."""
     span, over = order_span(warehouse), origin + pd.Timedelta(days=CHURN_90D.horizon_days)
     if span is not None and span[1] < over:
         raise InputError(
@@ -221,10 +233,16 @@ def _refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
         )
 
 
-def _fit(prepared: Prepared, panel: TimingPanel, warehouse_id: str, trials: int, say: Say) -> _Fitted:
-    """Tune if asked, predict forward, fit on all that is known."""
+def fit_models(
+    warehouse: Warehouse, as_of: pd.Timestamp, *, trials: int = 0, say: Say = lambda _: None
+) -> Fitted:
+    """Tune if asked, predict forward, fit on all that is known; arguments as of ``train_and_register``."""
+    warehouse_id = warehouse.settings().warehouse_id
+    say("building features at the training cutoffs")
+    prepared = prepare(warehouse, as_of)
+    panel = prepare_timing(warehouse, prepared)
     parameters = PARAMETERS
-    if trials:
+    if trials and not prepared.baseline_only:
         parameters = tune(
             prepared, trials, lambda done, of, best: say(f"trial {done} of {of}, logloss {best:.4f}")
         )
@@ -243,7 +261,7 @@ def _fit(prepared: Prepared, panel: TimingPanel, warehouse_id: str, trials: int,
         train(prepared, warehouse_id, parameters, calibration, comparison.flat() if comparison else {}),
         train_timing(panel, prepared, warehouse_id, TIMING_PARAMETERS, timing.flat() if timing else {}),
     )
-    return _Fitted(models, forward, waiting, comparison, timing)
+    return Fitted(prepared, panel, models, forward, waiting, comparison, timing)
 
 
 def _logged(models: Models) -> dict[str, object]:
