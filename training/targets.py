@@ -8,8 +8,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.warehouse import Warehouse
+from training.counts import first_purchases, home_stores, read_lines, weekly
+from training.purchases import known_by as known_by_sql
 
-__all__ = ["CHURN_90D", "NextOrders", "Target", "labels", "next_orders"]
+__all__ = [
+    "CHURN_90D",
+    "VALUE_90D",
+    "VALUE_365D",
+    "FutureValue",
+    "NextOrders",
+    "Target",
+    "bought_between",
+    "demand",
+    "future_value",
+    "labels",
+    "next_orders",
+    "next_purchases",
+    "products_bought",
+]
 
 
 @dataclass(frozen=True)
@@ -126,3 +142,199 @@ def _first_orders(
             GROUP BY ALL
         """).df()
     return frame.astype({"cutoff": "datetime64[us]", "ordered_at": "datetime64[us]"})
+
+
+# ------------------------------------------------------------------------------------------------- value
+
+VALUE_90D = Target(
+    name="value_90d",
+    population="active-365d",
+    asks="spend net of refunds in [cutoff, cutoff + 90 days)",
+    horizon_days=90,
+)
+VALUE_365D = Target(
+    name="value_365d",
+    population="active-365d",
+    asks="spend net of refunds in [cutoff, cutoff + 365 days)",
+    horizon_days=365,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FutureValue:
+    """What each row's customer does within the horizon; all of length n, amounts in major units.
+
+    Attributes
+    ----------
+    orders
+        Orders placed, int64.
+    spend
+        Sum of ``net_amount`` of their sale lines.
+    refunds
+        Sum of ``net_amount`` of the return lines that come back within the horizon, of whichever order.
+    """
+
+    orders: NDArray[np.int64]
+    spend: NDArray[np.float64]
+    refunds: NDArray[np.float64]
+
+    @property
+    def net_spend(self) -> NDArray[np.float64]:
+        """Spend less refunds; below 0 where more came back than was bought."""
+        return self.spend - self.refunds
+
+
+def future_value(
+    warehouse: Warehouse, rows: pd.DataFrame, horizon_days: int, *, known_by: pd.Timestamp | None = None
+) -> FutureValue:
+    """Return what the customer of each row (customer, cutoff) buys and brings back in ``[cutoff, cutoff + horizon)``.
+
+    Parameters
+    ----------
+    rows, known_by
+        As of ``labels``.
+
+    Notes
+    -----
+    A sale line counts at its order's time, so an order that goes on after the horizon counts whole and one that began
+    before the cutoff not at all; a return line counts when it came back.
+    """
+    found = _spent(warehouse, list(rows["cutoff"].drop_duplicates()), horizon_days, known_by)
+    key = pd.MultiIndex.from_frame(rows[["customer_id", "cutoff"]])
+    place = pd.MultiIndex.from_frame(found[["customer_id", "cutoff"]]).get_indexer(key)
+    orders, spend, refunds = (
+        np.append(found[name].to_numpy(dtype=np.float64), 0.0)[place]
+        for name in ("orders", "spend", "refunds")
+    )
+    return FutureValue(orders.astype(np.int64), spend, refunds)
+
+
+def _spent(
+    warehouse: Warehouse, cutoffs: Sequence[pd.Timestamp], within_days: int, known_by: pd.Timestamp | None
+) -> pd.DataFrame:
+    """Return orders, spend and refunds of who (OneID as known at the cutoff) had any within these days of which cutoff."""
+    usable = "superseded_at IS NULL"
+    if known_by is not None:
+        at = f"TIMESTAMP '{known_by}'"
+        usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
+    wanted = pd.DataFrame({"cutoff": pd.Series(cutoffs, dtype="datetime64[us]")})
+    with warehouse.connect() as connection:
+        connection.register("wanted", wanted)
+        frame: pd.DataFrame = connection.sql(f"""
+            WITH usable AS (SELECT * FROM order_lines WHERE customer_id IS NOT NULL AND {usable}),
+            facts AS (
+                SELECT source, customer_id, min(paid_at) AS at, 1 AS orders, sum(net_amount) AS spend, 0 AS refunds
+                FROM usable WHERE kind = 'sale' GROUP BY source, customer_id, order_id
+                UNION ALL
+                SELECT source, customer_id, paid_at, 0, 0, net_amount FROM usable WHERE kind = 'return')
+            SELECT coalesce(l.one_id, CASE WHEN f.source = 'main' THEN f.customer_id
+                                      ELSE f.source || ':' || f.customer_id END) AS customer_id,
+                   w.cutoff, sum(f.orders) AS orders, CAST(sum(f.spend) AS DOUBLE) AS spend,
+                   CAST(sum(f.refunds) AS DOUBLE) AS refunds
+            FROM facts f
+            JOIN wanted w ON f.at >= w.cutoff AND f.at < w.cutoff + INTERVAL {within_days} DAYS
+            LEFT JOIN links l ON l.source = f.source AND l.customer_id = f.customer_id AND l.known_at <= w.cutoff
+                             AND (l.superseded_at IS NULL OR l.superseded_at > w.cutoff)
+            GROUP BY ALL
+        """).df()
+    return frame.astype({"cutoff": "datetime64[us]"})
+
+
+def next_purchases(
+    warehouse: Warehouse, rows: pd.DataFrame, within_days: int, *, known_by: pd.Timestamp | None = None
+) -> NextOrders:
+    """Return when the customer of each row buys the row's category or product next, in any channel.
+
+    Parameters
+    ----------
+    rows
+        Frame with ``customer_id`` (OneID as known at the cutoff), ``training.purchases.ITEM_COLUMNS`` (the category as known
+        at the cutoff, too) and ``cutoff``.
+    within_days, known_by
+        As of ``next_orders``.
+
+    Notes
+    -----
+    A line counts at the time of its order. What is bought and brought back later was bought.
+    """
+    days = _days_to_purchase(warehouse, rows, (0, within_days), known_by)
+    exposure = np.full(len(rows), float(within_days))
+    if known_by is not None:
+        known = pd.Timestamp(known_by) - warehouse.largest_lag() - rows["cutoff"]
+        exposure = np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D"))
+    return NextOrders(days, exposure)
+
+
+def bought_between(warehouse: Warehouse, rows: pd.DataFrame, days: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return whether the customer of each row buys the row's item in ``[cutoff + days[0], cutoff + days[1])``.
+
+    Parameters
+    ----------
+    rows
+        As of ``next_purchases``.
+    """
+    return ~np.isnan(_days_to_purchase(warehouse, rows, days, None))
+
+
+def _days_to_purchase(
+    warehouse: Warehouse, rows: pd.DataFrame, span_days: tuple[int, int], by: pd.Timestamp | None
+) -> NDArray[np.float64]:
+    """Return days from each row's cutoff to the first purchase of its item in the span, NaN without one."""
+    days = np.full(len(rows), np.nan)
+    usable = "superseded_at IS NULL" if by is None else known_by_sql(by)
+    for cutoff in rows["cutoff"].drop_duplicates():
+        here = np.flatnonzero(rows["cutoff"] == cutoff)
+        low, high = (cutoff + pd.Timedelta(days=edge) for edge in span_days)
+        first = first_purchases(warehouse, cutoff, (low, high), usable, rows.iloc[here])
+        days[here] = (first - cutoff.to_datetime64()) / np.timedelta64(1, "D")
+    return days
+
+
+def demand(warehouse: Warehouse, cutoff: pd.Timestamp, weeks: int) -> pd.DataFrame:
+    """Return the purchases of each category by the customers of each store in each of the weeks after the cutoff.
+
+    Customers, categories and stores are as known at the cutoff, purchases as known today; counted as
+    ``training.counts.weekly`` counts.
+    """
+    usable = "superseded_at IS NULL"
+    return weekly(read_lines(warehouse, cutoff, usable), cutoff, weeks, home_stores(warehouse, cutoff))
+
+
+# ------------------------------------------------------------------------------------------------- next product
+
+
+def products_bought(
+    warehouse: Warehouse, cutoff: pd.Timestamp, within_days: int, *, known_by: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Return who buys what in ``[cutoff, cutoff + within_days)``: ``customer_id`` and ``product_id``, each pair once, sorted.
+
+    Parameters
+    ----------
+    known_by
+        As of ``labels``.
+
+    Notes
+    -----
+    Customers are OneIDs as known at the cutoff, products ``source|id`` beyond the source ``main``. A line counts at the time
+    of its order; what is brought back later was bought.
+    """
+    usable = "superseded_at IS NULL" if known_by is None else known_by_sql(known_by)
+    with warehouse.connect() as connection:
+        frame: pd.DataFrame = connection.sql(f"""
+            WITH bought AS (
+                SELECT source, customer_id, product_id,
+                       min(paid_at) OVER (PARTITION BY source, customer_id, order_id) AS ordered_at
+                FROM order_lines WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable})
+            SELECT DISTINCT
+                coalesce(l.one_id, CASE WHEN b.source = 'main' THEN b.customer_id
+                                   ELSE b.source || ':' || b.customer_id END) AS customer_id,
+                CASE WHEN b.source = 'main' THEN b.product_id ELSE b.source || '|' || b.product_id END AS product_id
+            FROM bought b
+            LEFT JOIN links l ON l.source = b.source AND l.customer_id = b.customer_id
+                             AND l.known_at <= TIMESTAMP '{cutoff}'
+                             AND (l.superseded_at IS NULL OR l.superseded_at > TIMESTAMP '{cutoff}')
+            WHERE ordered_at >= TIMESTAMP '{cutoff}'
+              AND ordered_at < TIMESTAMP '{cutoff + pd.Timedelta(days=within_days)}'
+            ORDER BY ALL
+        """).df()
+    return frame

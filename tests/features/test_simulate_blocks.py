@@ -18,7 +18,7 @@ FILES = [
         for name in "consents contacts customers deliveries events exposures feedback order_lines products staff stock "
         "stores tickets".split()
     ),
-    *(f"truth/{name}.parquet" for name in "categories customers offers".split()),
+    *(f"truth/{name}.parquet" for name in "categories customers needs offers".split()),
 ]
 
 

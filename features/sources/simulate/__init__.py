@@ -58,12 +58,17 @@ class SimulatedRetailer:
         for each of these customers and each offer.
     categories
         category_1, category_2, cycle_days (days that a unit lasts at home; null: no cycle), seasonal_months (null: none).
+    needs
+        customer_id, category_1, category_2, cycle_days (days that a unit lasts this customer), empties_at (when what was
+        bought before ``end`` runs out; null: never bought), next_purchase_at (null: none within 365 days); a row for
+        each shelf of each of these customers.
     """
 
     tables: Mapping[str, pa.Table]
     truth: pa.Table
     offers: pa.Table
     categories: pa.Table
+    needs: pa.Table
 
 
 def simulate(customers: int, days: int, end: date | np.datetime64, seed: int) -> SimulatedRetailer:
@@ -94,16 +99,25 @@ def simulate(customers: int, days: int, end: date | np.datetime64, seed: int) ->
     blocks = list(make_blocks(world))
     tables, truth = (_joined([getattr(block, place) for block in blocks]) for place in ("tables", "truth"))
     return SimulatedRetailer(
-        {**tables, **world.tables}, truth["customers"], truth["offers"], world.truth["categories"]
+        {**tables, **world.tables},
+        truth["customers"],
+        truth["offers"],
+        world.truth["categories"],
+        truth["needs"],
     )
 
 
 def write(retailer: SimulatedRetailer, folder: Path | str) -> None:
-    """Write ``folder/tables/<table>.parquet`` and ``folder/truth/{customers,offers,categories}.parquet``.
+    """Write ``folder/tables/<table>.parquet`` and ``folder/truth/{customers,offers,categories,needs}.parquet``.
 
     What stood there under these names is replaced.
     """
-    truth = {"customers": retailer.truth, "offers": retailer.offers, "categories": retailer.categories}
+    truth = {
+        "customers": retailer.truth,
+        "offers": retailer.offers,
+        "categories": retailer.categories,
+        "needs": retailer.needs,
+    }
     for file, table in _files(retailer.tables, truth).items():
         path = Path(folder) / file
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from features.sources.simulate.messages import MAILED, draw_consents, draw_conta
 from features.sources.simulate.service import deliveries, draw_feedback, draw_parcels, draw_tickets
 from features.sources.simulate.shop import draw_lines, draw_sales, order_lines
 from features.sources.simulate.traces import draw_browsing, draw_profiles, draw_sessions, events
-from features.sources.simulate.truth import what_is_true
+from features.sources.simulate.truth import what_is_true, what_runs_out
 from features.sources.simulate.world import Clock, draw_orders, draw_people, make_clock
 
 __all__ = ["CUSTOMERS_PER_BLOCK", "Block", "World", "generator", "make_blocks", "make_world"]
@@ -41,7 +41,7 @@ class Block:
 
     size: int
     tables: Mapping[str, pa.Table]
-    truth: Mapping[str, pa.Table]  # customers, offers
+    truth: Mapping[str, pa.Table]  # customers, offers, needs
 
 
 def generator(seed: int, child: int) -> np.random.Generator:
@@ -83,7 +83,7 @@ def _make_block(rng: np.random.Generator, world: World, names: Names, size: int)
     trials = draw_trials(rng, clock, people, orders, until[:, :MAILED])
     sent = draw_sent(rng, clock, people, until, trials)
     sales = draw_sales(rng, clock, people, orders, trials, names)
-    lines = draw_lines(rng, clock, people, sales, world.catalogue)
+    lines, needs = draw_lines(rng, clock, people, sales, world.catalogue)
     parcels = draw_parcels(rng, clock, sales)
     browsing = (draw_browsing(rng, clock, people, orders), draw_sessions(rng, sales, lines))
     tables = {
@@ -98,4 +98,5 @@ def _make_block(rng: np.random.Generator, world: World, names: Names, size: int)
         "consents": consents,
     }
     truth, offers = what_is_true(clock, people, orders, sales, lines, names)
-    return Block(size, tables, {"customers": truth, "offers": offers})
+    shelves = what_runs_out(clock, people, sales, lines, needs, names)
+    return Block(size, tables, {"customers": truth, "offers": offers, "needs": shelves})

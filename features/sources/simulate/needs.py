@@ -17,12 +17,13 @@ PACKS, SPREAD = (0.75, 0.2, 0.05), 0.1  # one to three packs; spread of how long
 
 @dataclass(frozen=True)
 class Needs:
-    """Lines that fill a shelf at home, by sale."""
+    """Lines that fill a shelf at home, by sale, and how the shelves stand at ``end``."""
 
     sale: Ints  # row of the sales
     place: Ints  # of the line within its sale, from 0
     product: Ints
     packs: Ints
+    empties_at: Floats  # customers x shelves, days from `end` on the calendar; -inf: never filled
 
 
 def draw_needs(
@@ -57,15 +58,21 @@ def draw_needs(
     factor = rng.lognormal(-(SPREAD**2) / 2, SPREAD, kind.shape) * people.pace[owner]
     lasts = packs * catalogue.pack[product] * cycle * factor
     likely = (rng.random(kind.shape) < SHARE_REMEMBERED) & (kind >= 0) & known[:, None]
-    bought = _in_turn(customer, clock.calendar(at), likely, SHARE_LEFT * cycle, lasts, size)
+    empties_at = np.full(people.uses.shape, -np.inf)
+    bought = _in_turn(customer, clock.calendar(at), likely, SHARE_LEFT * cycle, lasts, size, empties_at)
     sale, slot = np.nonzero(bought)
     place = np.cumsum(bought, axis=1)[sale, slot] - 1
-    return Needs(sale, place, product[sale, slot], packs[sale, slot])
+    return Needs(sale, place, product[sale, slot], packs[sale, slot], empties_at)
 
 
-def _in_turn(customer: Ints, day: Floats, likely: Bools, early: Floats, lasts: Floats, size: Ints) -> Bools:
-    """Which shelf each sale fills, all customers' first sales first, then their second ones, and so on."""
-    bought, empty_at = np.zeros_like(likely), np.full((customer.max(initial=0) + 1, likely.shape[1]), -np.inf)
+def _in_turn(
+    customer: Ints, day: Floats, likely: Bools, early: Floats, lasts: Floats, size: Ints, at_end: Floats
+) -> Bools:
+    """Which shelf each sale fills, all customers' first sales first, then their second ones, and so on.
+
+    ``at_end`` is given what the sales before ``end`` made last until when.
+    """
+    bought, empty_at = np.zeros_like(likely), np.full(at_end.shape, -np.inf)
     by_customer = np.argsort(customer, kind="stable")
     owner = customer[by_customer]
     first = np.flatnonzero(np.append([True], owner[1:] != owner[:-1])) if owner.size else owner
@@ -77,5 +84,7 @@ def _in_turn(customer: Ints, day: Floats, likely: Bools, early: Floats, lasts: F
         fills = likely[row] & (until <= now + early[row])
         fills &= np.cumsum(fills, axis=1) <= size[row, None]
         empty_at[customer[row]] = np.where(fills, np.maximum(until, now) + lasts[row], until)
+        known = row[day[row] < 0]
+        at_end[customer[known]] = empty_at[customer[known]]
         bought[row] = fills
     return bought

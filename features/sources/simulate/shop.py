@@ -10,7 +10,7 @@ from features.sources.simulate.campaigns import COUPON_PERCENT, OFFERS, Trials, 
 from features.sources.simulate.catalogue import PRODUCTS_PER_KIND, Catalogue, draw_liked, pick
 from features.sources.simulate.columns import Bools, Floats, Ints, Names, decimals, numbered, take
 from features.sources.simulate.kinds import KINDS
-from features.sources.simulate.needs import draw_needs
+from features.sources.simulate.needs import Needs, draw_needs
 from features.sources.simulate.world import (
     CHANNELS,
     STAFF_PER_STORE,
@@ -91,8 +91,8 @@ def draw_sales(
 
 def draw_lines(
     rng: np.random.Generator, clock: Clock, people: People, sales: Sales, catalogue: Catalogue
-) -> Lines:
-    """One to six lines per sale: what has run out at home first, then what is liked."""
+) -> tuple[Lines, Needs]:
+    """One to six lines per sale: what has run out at home first, then what is liked; and the shelves they filled."""
     size = 1 + np.minimum(rng.poisson(people.basket[sales.customer]), 5)
     sale, first = np.repeat(np.arange(size.size), size), np.cumsum(size) - size
     n, customer = sale.size, sales.customer[sale]
@@ -105,7 +105,7 @@ def draw_lines(
     returned = rng.random(n) < np.where(sales.channel[sale] == 0, 0.03, 0.07)
     # 18 operational days are at most 28 on the calendar.
     back_at = sales.at + rng.uniform(1.0, 18.0, size.size)
-    return Lines(
+    drawn = Lines(
         sale=sale,
         line=np.arange(n) - first[sale] + 1,
         product=product,
@@ -115,6 +115,7 @@ def draw_lines(
         cost=(catalogue.cost[product] * milli + 500) // 1000,
         returned_at=np.where(returned, back_at[sale], np.nan),
     )
+    return drawn, needs
 
 
 def _draw_impulses(

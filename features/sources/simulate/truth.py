@@ -4,11 +4,14 @@ import numpy as np
 import pyarrow as pa
 
 from features.sources.simulate.campaigns import EFFECT_DAYS, OFFERS, extra_order_probability
+from features.sources.simulate.catalogue import PRODUCTS_PER_KIND
 from features.sources.simulate.columns import Bools, Floats, Ints, Names, decimals, take
+from features.sources.simulate.kinds import CYCLE_DAYS, KINDS
+from features.sources.simulate.needs import Needs
 from features.sources.simulate.shop import Lines, Sales
 from features.sources.simulate.world import COMPLAINT_SPEED, STAGES, Clock, Orders, People, standing
 
-__all__ = ["HORIZONS_DAYS", "order_probability", "what_is_true"]
+__all__ = ["HORIZONS_DAYS", "order_probability", "what_is_true", "what_runs_out"]
 
 HORIZONS_DAYS = (7, 14, 30, 60, 90)
 
@@ -37,6 +40,44 @@ def what_is_true(
         }
     )
     return truth, _offers(people, who, alive, p_order[EFFECT_DAYS], names)
+
+
+def what_runs_out(
+    clock: Clock, people: People, sales: Sales, lines: Lines, needs: Needs, names: Names
+) -> pa.Table:
+    """``needs`` of `SimulatedRetailer`: of each shelf of each customer with an order in the tables."""
+    seen = np.bincount(sales.customer[sales.known & (sales.at < 0)], minlength=people.rate.size) > 0
+    customer, slot = np.nonzero((people.uses >= 0) & seen[:, None])
+    kind, empties = people.uses[customer, slot], needs.empties_at[customer, slot]
+    return pa.table(
+        {
+            "customer_id": names.customers(customer),
+            "category_1": take([k.category for k in KINDS], kind),
+            "category_2": take([k.name for k in KINDS], kind),
+            "cycle_days": CYCLE_DAYS[kind] * people.pace[customer],
+            "empties_at": _on_the_calendar(clock, empties),
+            "next_purchase_at": clock.stamp(_next_purchases(sales, lines, customer, kind), np.inf),
+        }
+    )
+
+
+def _on_the_calendar(clock: Clock, day: Floats) -> pa.Array:
+    """Whole seconds in UTC of days from ``end``, which the clock may not reach; null where not finite."""
+    known = np.isfinite(day)
+    seconds = np.floor(np.where(known, day, 0.0) * 86_400).astype("m8[s]")
+    return pa.array(clock.end + seconds, pa.timestamp("us"), mask=~known).cast(pa.timestamp("us", "UTC"))
+
+
+def _next_purchases(sales: Sales, lines: Lines, customer: Ints, kind: Ints) -> Floats:
+    """Operational time of each customer's first line of the kind from ``end`` on; nan: none in the year to come."""
+    line = np.flatnonzero((sales.known & (sales.at >= 0))[lines.sale])
+    sale = lines.sale[line]
+    bought = sales.customer[sale] * len(KINDS) + lines.product[line] // PRODUCTS_PER_KIND
+    # sales run in time, so that a key's first row is its first purchase
+    keys, first = np.unique(bought, return_index=True)
+    place = np.searchsorted(keys, wanted := customer * len(KINDS) + kind)
+    found = np.append(keys, [-1])[place] == wanted
+    return np.where(found, np.append(sales.at[sale][first], [np.nan])[np.where(found, place, -1)], np.nan)
 
 
 def _spend_to_come(sales: Sales, lines: Lines, customers: int) -> Ints:
