@@ -348,6 +348,20 @@ def test_the_models_are_held_against_the_truth(tmp_path):
 
 
 @pytest.mark.slow
+def test_churn_is_backtested_with_all_that_was_tried(tmp_path):
+    record, page = run_quickly("churn", tmp_path, "--only", "simulated", "--quick")
+    (origin,) = record["simulated"]["origins"]
+    variants = origin["variants"]
+    patron = variants["Patron"]
+    assert patron["log_loss"] == pytest.approx(origin["everybody"]["model"]["log_loss"]["estimate"])
+    assert patron["log_loss"] < variants["MBG/NBD"]["log_loss"] < variants["last-period rule"]["log_loss"]
+    assert patron["auc"] > variants["RFM regression"]["auc"]
+    for name, one in variants.items():
+        assert f"| {name} | {one['log_loss']:.4f} ({one['auc']:.4f}) |" in page
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["calibration.png", "lift.png"]
+
+
+@pytest.mark.slow
 def test_the_service_is_measured_beside_its_peers(tmp_path):
     record, page = run_quickly("service", tmp_path, "--quick")
     assert set(record["turns"]) == {"Patron", "bare BentoML", "mlflow models serve"}

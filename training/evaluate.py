@@ -1,5 +1,6 @@
 """Figures of a model beside the baseline's, on the same rows, with intervals."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
@@ -17,10 +18,27 @@ from training.metrics import (
 from training.survival import BIN_ENDS, HORIZONS_DAYS
 from training.timing import Waiting
 
-__all__ = ["Comparison", "Figures", "TimingComparison", "TimingFigures", "compare", "compare_timing"]
+__all__ = [
+    "METRICS",
+    "SLICES",
+    "Comparison",
+    "Figures",
+    "TimingComparison",
+    "TimingFigures",
+    "compare",
+    "compare_timing",
+]
 
 Floats = NDArray[np.float64]
 METRICS = {"auc": auc, "log_loss": log_loss}
+
+SLICES: Mapping[str, str] = {
+    "bought in the last 90 days": "days_since_last_order <= 90",
+    "bought in the last 180 days": "days_since_last_order <= 180",
+    "one-time buyers": "orders_all == 1",
+    "repeat buyers": "orders_all > 1",
+}
+"""Name -> condition on the features of a row."""
 
 
 @dataclass(frozen=True)

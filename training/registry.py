@@ -17,9 +17,11 @@ from mlflow.tracking import MlflowClient
 from features.errors import ModelError
 from training.predict import Models, load_models, save_models
 
-__all__ = ["CHALLENGER", "CHAMPION", "Registered", "Registry", "model_name"]
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registered", "Registry", "model_name"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+PREVIOUS = "previous"
+"""The champion before the last promotion: what promoting rolls back to."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,14 @@ class Registry:
     Parameters
     ----------
     folder
-        Holds ``mlflow.db`` when the variable is not set, and ``mlartifacts/`` unless a server keeps the artifacts.
+        Holds ``mlflow.db`` when the variable is not set, ``tuning.log`` where something was tuned, and ``mlartifacts/`` unless a server keeps the artifacts.
     """
 
     def __init__(self, folder: Path) -> None:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        self.folder = folder
         self._artifacts = (folder / "mlartifacts").absolute()
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         with _quiet():
@@ -64,6 +67,8 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         pictures: Sequence[Path],
+        by_cutoff: Mapping[str, Sequence[float]] | None = None,
+        trials: Sequence[tuple[Mapping[str, float | int], float]] = (),
     ) -> Registered:
         """Log a run, register its models as one, and make it champion if it is the first, challenger otherwise.
 
@@ -71,6 +76,10 @@ class Registry:
         ----------
         pictures
             Files logged beside the model.
+        by_cutoff
+            Metrics of each forward fold, oldest first: logged as steps.
+        trials
+            Parameters and logloss of each trial of a tuning: runs below this one.
         """
         with _quiet():
             run_id = self._client.create_run(self._experiment(name), tags=dict(tags)).info.run_id
@@ -81,6 +90,11 @@ class Registry:
             with tempfile.TemporaryDirectory() as scratch:
                 save_models(models, Path(scratch))
                 self._client.log_artifacts(run_id, scratch, "model")
+            for key, values in (by_cutoff or {}).items():
+                for step, number in enumerate(values):
+                    self._client.log_metric(run_id, key, number, step=step)
+            for number, (tried, log_loss) in enumerate(trials):
+                self._log_trial(name, run_id, number, tried, log_loss)
             for picture in pictures:
                 self._client.log_artifact(run_id, str(picture), "pictures")
             self._client.set_terminated(run_id)
@@ -93,7 +107,7 @@ class Registry:
         Parameters
         ----------
         which
-            ``champion``, ``challenger``, ``latest`` or a version number.
+            ``champion``, ``challenger``, ``previous``, ``latest`` or a version number.
 
         Raises
         ------
@@ -114,11 +128,46 @@ class Registry:
         return Registered(models, name, str(version.version), run_id)
 
     def promote(self, name: str, which: str) -> str:
-        """Make a version the champion and return its number."""
+        """Make a version the champion and return its number; the one before can be had back as ``previous``."""
         with _quiet():
             version = str(self._version(name, which).version)
+            before = self._client.get_registered_model(name).aliases.get(CHAMPION)
+            if before is not None and str(before) != version:
+                self._client.set_registered_model_alias(name, PREVIOUS, str(before))
             self._client.set_registered_model_alias(name, CHAMPION, version)
         return version
+
+    def log_report(
+        self, name: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], files: Sequence[Path]
+    ) -> str:
+        """Log a monitoring report beside the trainings of a model, and return its run id; no model is registered.
+
+        Parameters
+        ----------
+        tags
+            Beside ``kind``, which is ``monitor``: what tells such a run from a training.
+        files
+            The report's, kept under ``report``.
+        """
+        with _quiet():
+            run = self._client.create_run(self._experiment(name), tags={**tags, "kind": "monitor"})
+            run_id = str(run.info.run_id)
+            for key, number in metrics.items():
+                self._client.log_metric(run_id, key, number)
+            for path in files:
+                self._client.log_artifact(run_id, str(path), "report")
+            self._client.set_terminated(run_id)
+        return run_id
+
+    def _log_trial(
+        self, name: str, parent: str, number: int, tried: Mapping[str, float | int], log_loss: float
+    ) -> None:
+        tags = {"mlflow.parentRunId": parent, "mlflow.runName": f"trial {number}"}
+        run_id = self._client.create_run(self._experiment(name), tags=tags).info.run_id
+        for key, value in tried.items():
+            self._client.log_param(run_id, key, value)
+        self._client.log_metric(run_id, "log_loss", log_loss)
+        self._client.set_terminated(run_id)
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -152,7 +201,7 @@ class Registry:
         except (MlflowException, ValueError) as problem:
             raise ModelError(
                 f"no model {name} {which!r} in {self.uri}: train one with `patron train`, or choose champion, challenger, "
-                "latest or a version number with --model"
+                "previous, latest or a version number with --model"
             ) from problem
 
 

@@ -1,42 +1,55 @@
-"""Hyperparameters by Optuna: logloss of the forward predictions, seeded, bad trials pruned."""
+"""Hyperparameters by Optuna: logloss of the forward predictions, seeded, bad trials pruned, resumed where it was cut off."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from training.calibration import PlattCalibration, apply
 from training.churn import PARAMETERS, fold_predictions, levelled
 from training.metrics import log_loss
 from training.preparation import Prepared
 
-__all__ = ["tune"]
+__all__ = ["Tuned", "tune"]
 
 Progress = Callable[[int, int, float], None]
 
+_FIXED = ("seed", "max_bin")
 
-def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> dict[str, float | int]:
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best parameters, as ``training.churn.PARAMETERS``, and every trial that ran to its end, with its logloss."""
+
+    parameters: Mapping[str, float | int]
+    trials: tuple[tuple[Mapping[str, float | int], float], ...] = ()
+
+
+def tune(
+    prepared: Prepared, trials: int, progress: Progress | None = None, *, journal: Path | None = None
+) -> Tuned:
     """Search around the default parameters, which are the first trial.
 
     Parameters
     ----------
     progress
         Called with the trials done, the trials in all and the best logloss so far.
-
-    Returns
-    -------
-    dict
-        Parameters as ``training.churn.PARAMETERS``.
+    journal
+        File that keeps the trials: a search of the same rows that was interrupted goes on where it was. None keeps nothing.
     """
     if next(fold_predictions(prepared, PARAMETERS), None) is None:
-        return dict(PARAMETERS)  # the history is too short for a forward step: nothing to tune by
+        return Tuned(dict(PARAMETERS))  # the history is too short for a forward step: nothing to tune by
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        direction="minimize",
-        sampler=optuna.samplers.TPESampler(seed=int(PARAMETERS["seed"])),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-    )
-    study.enqueue_trial({name: value for name, value in PARAMETERS.items() if name != "seed"})
+    study = _study(prepared, journal)
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    done = len(study.get_trials(states=ended))
+    if not study.trials:
+        study.enqueue_trial({name: value for name, value in PARAMETERS.items() if name not in _FIXED})
 
     def objective(trial: optuna.Trial) -> float:
         return _objective(trial, prepared)
@@ -45,8 +58,28 @@ def tune(prepared: Prepared, trials: int, progress: Progress | None = None) -> d
         if progress is not None:
             progress(trial.number + 1, trials, study.best_value)
 
-    study.optimize(objective, n_trials=trials, callbacks=[report])
-    return {**PARAMETERS, **study.best_params}
+    study.optimize(objective, n_trials=max(trials - done, 0), callbacks=[report])
+    finished = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    return Tuned(
+        {**PARAMETERS, **study.best_params},
+        tuple((one.params, float(one.value)) for one in finished if one.value is not None),
+    )
+
+
+def _study(prepared: Prepared, journal: Path | None) -> optuna.Study:
+    """Open the search of these very rows; of a trial that was cut off nothing is kept."""
+    digest = hashlib.sha256(prepared.x.tobytes()).hexdigest()[:16]
+    storage = None
+    if journal is not None:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.create_study(
+        study_name=f"churn {prepared.panel.as_of.isoformat()} {digest}",
+        direction="minimize",
+        storage=storage,
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=int(PARAMETERS["seed"])),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
+    )
 
 
 def _objective(trial: optuna.Trial, prepared: Prepared) -> float:

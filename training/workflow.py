@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 
 from features.build import build, order_span
-from features.errors import InputError
+from features.errors import ContractError, InputError, ModelError
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
 from training.churn import PARAMETERS, Forward, forward_predictions, train
-from training.evaluate import Comparison, TimingComparison, compare, compare_timing
-from training.gates import Evidence, Verdict, judge
+from training.evaluate import SLICES, Comparison, TimingComparison, compare, compare_timing
+from training.evidence import gather
+from training.gates import Verdict, judge
+from training.metrics import expected_calibration_error, log_loss
 from training.plots import plot_calibration, plot_lift, plot_survival
-from training.predict import Models, baseline_logit, curves, history_weeks
+from training.predict import ChurnModel, Models, baseline_logit, curves, history_weeks
 from training.preparation import Prepared, prepare
-from training.registry import Registered, Registry, model_name
+from training.registry import CHAMPION, Registered, Registry, model_name
 from training.survival import baseline_log_survival
 from training.targets import CHURN_90D, labels, next_orders
 from training.timing import (
@@ -30,7 +32,7 @@ from training.timing import (
     prepare_timing,
     train_timing,
 )
-from training.tuning import tune
+from training.tuning import Tuned, tune
 
 __all__ = [
     "Fitted",
@@ -81,13 +83,6 @@ class Outcome:
     timing: TimingComparison
 
 
-SLICES: Mapping[str, str] = {
-    "bought in the last 90 days": "days_since_last_order <= 90",
-    "bought in the last 180 days": "days_since_last_order <= 180",
-    "one-time buyers": "orders_all == 1",
-    "repeat buyers": "orders_all > 1",
-}
-
 KINDS: Mapping[str, str] = {
     "regular, bought lately": "orders_all >= 6 and overdue_ratio < 0.5",
     "regular, overdue": "orders_all >= 6 and 2 < overdue_ratio < 5",
@@ -108,6 +103,7 @@ class Fitted:
     waiting: Waiting | None
     comparison: Comparison | None
     timing: TimingComparison | None
+    trials: tuple[tuple[Mapping[str, float | int], float], ...] = ()
 
 
 def train_and_register(
@@ -117,6 +113,7 @@ def train_and_register(
     *,
     pictures: Path,
     trials: int = 0,
+    promote: bool = False,
     say: Say = lambda _: None,
 ) -> Training:
     """Train on what was known before ``as_of``, judge by forward predictions, register.
@@ -126,25 +123,55 @@ def train_and_register(
     pictures
         Folder for ``calibration.png``, ``lift.png`` and ``survival.png`` of the forward predictions, which are logged too.
     trials
-        Optuna trials; 0 takes the default parameters.
+        Optuna trials; 0 takes the default parameters. An interrupted search goes on where it was.
+    promote
+        Make the models champion if they hold every gate.
     say
         Told in words what is being done.
     """
-    fitted = fit_models(warehouse, as_of, trials=trials, say=say)
+    name = model_name(warehouse.settings().warehouse_id)
+    fitted = fit_models(warehouse, as_of, trials=trials, journal=registry.folder / "tuning.log", say=say)
     verdicts = []
-    if fitted.comparison is not None and fitted.timing is not None:
-        verdicts = judge(Evidence(fitted.comparison, fitted.timing, fitted.prepared))
+    if fitted.forward is not None and fitted.comparison is not None and fitted.timing is not None:
+        champion = _champion(registry, name, as_of)
+        verdicts = judge(gather(fitted.prepared, fitted.forward, fitted.comparison, fitted.timing, champion))
     say("registering the models")
     passed = bool(verdicts) and all(verdict.passed for verdict in verdicts)
     registered = registry.log(
-        model_name(warehouse.settings().warehouse_id),
+        name,
         fitted.models,
         parameters={**fitted.models.churn.card.parameters, **_logged(fitted.models), "trials": trials},
         metrics={**fitted.models.churn.card.metrics, **fitted.models.timing.card.metrics},
         tags={"gates": "passed" if passed else "not passed"},
         pictures=_draw(fitted, pictures),
+        by_cutoff=_by_cutoff(fitted),
+        trials=fitted.trials,
     )
+    if promote and passed:
+        registry.promote(name, registered.version)
     return Training(registered, fitted.comparison, fitted.timing, verdicts)
+
+
+def _champion(registry: Registry, name: str, as_of: pd.Timestamp) -> ChurnModel | None:
+    """Return the champion's churn model; None if there is none, or none that today's features fit."""
+    try:
+        return registry.get(name, CHAMPION, as_of).models.churn
+    except (ModelError, ContractError):
+        return None
+
+
+def _by_cutoff(fitted: Fitted) -> dict[str, list[float]]:
+    """Return the figures of each forward fold, oldest first."""
+    forward = fitted.forward
+    if forward is None:
+        return {}
+    found: dict[str, list[float]] = {}
+    for fold in np.unique(forward.fold):
+        y, p = (part[forward.fold == fold] for part in (forward.y, forward.probability))
+        figures = {"log_loss": log_loss(y, p), "ece": expected_calibration_error(y, p)}
+        for name, value in figures.items():
+            found.setdefault(f"fold_{name}", []).append(value)
+    return found
 
 
 def _draw(fitted: Fitted, folder: Path) -> list[Path]:
@@ -234,18 +261,27 @@ def refuse_open_horizon(warehouse: Warehouse, origin: pd.Timestamp) -> None:
 
 
 def fit_models(
-    warehouse: Warehouse, as_of: pd.Timestamp, *, trials: int = 0, say: Say = lambda _: None
+    warehouse: Warehouse,
+    as_of: pd.Timestamp,
+    *,
+    trials: int = 0,
+    journal: Path | None = None,
+    say: Say = lambda _: None,
 ) -> Fitted:
-    """Tune if asked, predict forward, fit on all that is known; arguments as of ``train_and_register``."""
+    """Tune if asked, predict forward, fit on all that is known; arguments as of ``train_and_register`` and ``tune``."""
     warehouse_id = warehouse.settings().warehouse_id
     say("building features at the training cutoffs")
     prepared = prepare(warehouse, as_of)
     panel = prepare_timing(warehouse, prepared)
-    parameters = PARAMETERS
+    tuned = Tuned(PARAMETERS)
     if trials and not prepared.baseline_only:
-        parameters = tune(
-            prepared, trials, lambda done, of, best: say(f"trial {done} of {of}, logloss {best:.4f}")
+        tuned = tune(
+            prepared,
+            trials,
+            lambda done, of, best: say(f"trial {done} of {of}, logloss {best:.4f}"),
+            journal=journal,
         )
+    parameters = tuned.parameters
     say("predicting forward, to judge and to calibrate")
     forward = forward_predictions(prepared, parameters)
     waiting = comparison = timing = None
@@ -261,7 +297,7 @@ def fit_models(
         train(prepared, warehouse_id, parameters, calibration, comparison.flat() if comparison else {}),
         train_timing(panel, prepared, warehouse_id, TIMING_PARAMETERS, timing.flat() if timing else {}),
     )
-    return Fitted(prepared, panel, models, forward, waiting, comparison, timing)
+    return Fitted(prepared, panel, models, forward, waiting, comparison, timing, tuned.trials)
 
 
 def _logged(models: Models) -> dict[str, object]:

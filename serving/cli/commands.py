@@ -19,6 +19,7 @@ from features.errors import InputError, PatronError
 from features.sources import SOURCES
 from serving import settings
 from serving.cli import catalogue
+from serving.cli.replenish import replenish
 from serving.cli.terminal import WarehouseFile, console, progress_bar, whole_file, write_parquet
 
 __all__ = ["app", "main"]
@@ -30,6 +31,7 @@ app = typer.Typer(
     help="Customer intelligence for retailers: features, churn, and the weekly at-risk list.",
 )
 app.add_typer(catalogue.app, name="features")
+app.command()(replenish)
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="Date (00:00 UTC) or instant; nothing at or after it is used.")
@@ -96,8 +98,15 @@ def _flow_back(warehouse: Warehouse, store: str) -> None:
 
 
 @app.command()
-def train(warehouse: WarehouseFile, as_of: AsOf, trials: Trials = 0) -> None:
-    """Train the churn model on what was known before the as-of; judge it, register it."""
+def train(
+    warehouse: WarehouseFile,
+    as_of: AsOf,
+    trials: Trials = 0,
+    promote_if_passed: Annotated[
+        bool, typer.Option("--promote", help="Make it the champion if it holds every gate.")
+    ] = False,
+) -> None:
+    """Train the models on what was known before the as-of; judge them, register them."""
     from serving.cli.reports import print_training
     from training.registry import Registry
     from training.workflow import train_and_register
@@ -112,6 +121,7 @@ def train(warehouse: WarehouseFile, as_of: AsOf, trials: Trials = 0) -> None:
             registry,
             pictures=Path(scratch),
             trials=trials,
+            promote=promote_if_passed,
             say=status.update,
         )
     print_training(console, training)
@@ -193,10 +203,10 @@ def weekly(
 def promote(
     warehouse: WarehouseFile,
     model: Annotated[
-        str, typer.Option("--model", help="challenger, latest, or a version number.")
+        str, typer.Option("--model", help="challenger, previous, latest, or a version number.")
     ] = "challenger",
 ) -> None:
-    """Make a registered model the champion; an older version rolls back."""
+    """Make a registered model the champion; `--model previous` rolls back."""
     from training.registry import Registry, model_name
 
     name = model_name(Warehouse(warehouse).settings().warehouse_id)

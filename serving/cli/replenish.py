@@ -1,7 +1,4 @@
-"""``patron replenish``: when each customer will need each category, or product, again.
-
-Register it in ``serving/cli/commands.py`` with ``app.command()(replenish)``.
-"""
+"""``patron replenish``: when each customer will need each category, or product, again."""
 
 from pathlib import Path
 from typing import Annotated

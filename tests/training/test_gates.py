@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from training.evaluate import Comparison, Figures, TimingComparison, TimingFigures
 from training.gates import GATES, LEAK_AUC, Evidence, Verdict, judge
 from training.intervals import Difference, Interval
 
-LOGLOSS, AUC, ECE, TIMING, LEAK = range(5)
+LOGLOSS, CHAMPION, AUC, ECE, TIMING, SLICES, FOLDS, LEAK = range(8)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,8 @@ def few(prepared):
     """A fifth of the customers."""
     rows = (prepared.panel.frame["customer_id"] < "c000300").to_numpy()
     panel = replace(prepared.panel, frame=prepared.panel.frame[rows], y=prepared.panel.y[rows])
-    return replace(prepared, panel=panel, x=prepared.x[rows], start=prepared.start[rows])
+    parts = {name: getattr(prepared, name)[rows] for name in ("x", "start", "ahead", "level")}
+    return replace(prepared, panel=panel, **parts)
 
 
 def sure(value):
@@ -48,8 +50,17 @@ def timing(integrated_brier=0.15, baseline=0.16):
     return TimingComparison(1_000, 500, (0.1, 0.2, 0.3, 0.4, 0.5), *of, difference, difference)
 
 
-def evidence(few, waiting=None, **achieved):
-    return Evidence(comparison(**achieved), waiting or timing(), few)
+def differs(estimate, error=0.01):
+    return Difference(estimate, estimate - 0.02, estimate + 0.02, error)
+
+
+BETTER = differs(-0.01)
+
+
+def evidence(few, waiting=None, *, slices=None, folds=None, champion=BETTER, **achieved):
+    given = {"one": BETTER} if slices is None else slices
+    cutoffs = {pd.Timestamp("2024-01-01"): BETTER} if folds is None else folds
+    return Evidence(comparison(**achieved), waiting or timing(), few, given, cutoffs, champion)
 
 
 VERDICTS = [
@@ -85,6 +96,27 @@ def test_one_verdict_a_gate_in_order(few):
     verdicts = judge(evidence(few))
     assert [verdict.name for verdict in verdicts] == [gate.name for gate in GATES]
     assert all(verdict.passed for verdict in verdicts)
+
+
+@pytest.mark.parametrize(("estimate", "passed"), [(-0.1, True), (0.0199, True), (0.0201, False)])
+def test_the_champion_may_be_lost_to_by_a_tie_and_the_margin(few, estimate, passed):
+    verdict = judge(evidence(few, champion=differs(estimate, 0.01)))[CHAMPION]
+    assert (verdict.value, verdict.passed) == (estimate, passed)
+    assert verdict.bound == pytest.approx(0.02)
+
+
+def test_without_a_champion_nothing_is_said_of_it(few):
+    names = [verdict.name for verdict in judge(evidence(few, champion=None))]
+    assert names == [gate.name for n, gate in enumerate(GATES) if n != CHAMPION]
+
+
+@pytest.mark.parametrize(("place", "part"), [(SLICES, "slices"), (FOLDS, "folds")])
+def test_one_part_that_is_surely_worse_is_enough(few, place, part):
+    parts = {"good": differs(-0.05, 0.01), "perhaps": differs(0.019, 0.01)}
+    assert judge(evidence(few, **{part: parts}))[place].passed
+    verdict = judge(evidence(few, **{part: parts | {"bad": differs(0.03, 0.01)}}))[place]
+    assert verdict.value == pytest.approx(0.01)
+    assert not verdict.passed
 
 
 def test_not_a_number_does_not_pass():

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from features.contract import Contract, current_contract
 from features.errors import ModelError
 from training.predict import Models, curves
-from training.registry import CHALLENGER, CHAMPION, Registry, model_name
+from training.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, model_name
 
 DAY = pd.Timedelta(days=1)
 
@@ -84,6 +84,18 @@ def test_promote_and_roll_back(registry, log, end):
     assert registry.get(first.name, CHAMPION, end).version == first.version
     assert registry.promote(first.name, "latest") == second.version
     assert cards(registry.get(first.name, "1", end).models) == cards(first.models)
+
+
+def test_one_command_rolls_back(registry, log, end):
+    first, second = log(end - DAY), log(end)
+    with pytest.raises(ModelError, match="previous"):
+        registry.promote(first.name, PREVIOUS)
+    registry.promote(first.name, CHALLENGER)
+    registry.promote(first.name, CHALLENGER)  # again changes nothing
+    assert registry.promote(first.name, PREVIOUS) == first.version
+    assert registry.get(first.name, CHAMPION, end).version == first.version
+    # ... and forward again
+    assert registry.promote(first.name, PREVIOUS) == second.version
 
 
 def test_the_tenth_version_is_later_than_the_ninth(registry, log, end):
@@ -204,7 +216,9 @@ def test_the_run_holds_parameters_metrics_and_the_verdict(run, trained, models):
         "trials": 0,
     }
     assert run.data.params == {name: str(value) for name, value in expected.items()}
-    assert run.data.metrics == trained.comparison.flat() | trained.timing.flat()
+    folds = {name: value for name, value in run.data.metrics.items() if name.startswith("fold_")}
+    assert set(folds) == {"fold_log_loss", "fold_ece"}
+    assert run.data.metrics == trained.comparison.flat() | trained.timing.flat() | folds
     assert run.data.tags["gates"] == "passed"
     assert run.info.status == "FINISHED"
 

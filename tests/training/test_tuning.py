@@ -35,8 +35,9 @@ def objective(prepared, parameters):
 
 def test_repeatable_and_never_worse_than_the_defaults(fewer):
     told = []
-    first = tune(fewer, 3, lambda *progress: told.append(progress))
-    assert tune(fewer, 3) == first
+    search = tune(fewer, 3, lambda *progress: told.append(progress))
+    assert tune(fewer, 3) == search
+    first = search.parameters
     assert first.keys() == PARAMETERS.keys()
     default = objective(fewer, PARAMETERS)
     assert [(done, of) for done, of, _ in told] == [(1, 3), (2, 3), (3, 3)]
@@ -44,6 +45,18 @@ def test_repeatable_and_never_worse_than_the_defaults(fewer):
     assert best[0] == pytest.approx(default, abs=1e-12)  # the defaults are tried first
     assert best == sorted(best, reverse=True)
     assert objective(fewer, first) == pytest.approx(best[-1], abs=1e-12)
+    assert min(value for _, value in search.trials) == best[-1]
+
+
+def test_a_search_that_was_cut_off_goes_on_where_it_was(fewer, tmp_path):
+    told = []
+    tune(fewer, 2, journal=tmp_path / "tuning.log")
+    again = tune(fewer, 3, lambda *progress: told.append(progress[0]), journal=tmp_path / "tuning.log")
+    assert told == [3]
+    assert len(again.trials) == 3
+    # ... and other rows are another search
+    other = replace(fewer, x=fewer.x + 1.0)
+    assert len(tune(other, 1, journal=tmp_path / "tuning.log").trials) == 1
 
 
 def test_repeatable_where_the_defaults_do_not_win(fewer):
@@ -51,16 +64,16 @@ def test_repeatable_where_the_defaults_do_not_win(fewer):
     y = np.random.default_rng(0).permutation(fewer.panel.y)
     noise = replace(fewer, panel=replace(fewer.panel, y=y))
     first = tune(noise, 3)
-    assert first != PARAMETERS
+    assert first.parameters != PARAMETERS
     assert tune(noise, 3) == first
 
 
 def test_one_trial_is_the_defaults(fewer):
-    assert tune(fewer, 1) == PARAMETERS
+    assert tune(fewer, 1).parameters == PARAMETERS
 
 
 def test_a_longer_search_stays_inside_its_bounds_and_gains(fewer):
-    best = tune(fewer, 8)  # long enough for the pruner to wake up
+    best = tune(fewer, 8).parameters  # long enough for the pruner to wake up
     assert objective(fewer, best) <= objective(fewer, PARAMETERS)
     assert best["seed"] == PARAMETERS["seed"]
     bounds = {
@@ -80,4 +93,4 @@ def test_without_a_forward_fold_the_defaults_stand(prepared):
     """A history too short for a forward step can be trained on, so it must not fail when tuning is asked for."""
     first = prepared.panel.cutoffs[0]
     short = part(prepared, (prepared.panel.frame["cutoff"] < first + pd.Timedelta(days=90)).to_numpy())
-    assert tune(short, 2) == PARAMETERS
+    assert tune(short, 2).parameters == PARAMETERS

@@ -7,12 +7,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from features.build import build
 from features.errors import InputError
-from training.churn import PARAMETERS
+from training.churn import PARAMETERS, forward_predictions
+from training.evaluate import SLICES
 from training.metrics import auc, log_loss
 from training.predict import churn_probability
-from training.registry import model_name
+from training.preparation import FOLDS
+from training.registry import CHAMPION, PREVIOUS, Registry, model_name
 from training.targets import CHURN_90D, labels
-from training.workflow import SLICES, backtest_origin, train_and_register
+from training.workflow import backtest_origin, train_and_register
 
 DAY = pd.Timedelta(days=1)
 
@@ -31,7 +33,7 @@ def test_a_training_is_judged_and_registered(trained, forward, shop, said):
     assert trained.comparison.rows == len(forward.y)
     assert trained.comparison.model.auc.estimate == auc(forward.y, forward.probability)
     assert trained.comparison.baseline.log_loss.estimate == log_loss(forward.y, forward.baseline_probability)
-    assert [verdict.passed for verdict in trained.verdicts] == [True] * 5
+    assert [verdict.passed for verdict in trained.verdicts] == [True] * 7  # there was no champion before it
     assert trained.registered.models.churn.card.metrics == trained.comparison.flat()
     assert trained.registered.models.timing.card.metrics == trained.timing.flat()
     assert said == [
@@ -80,6 +82,35 @@ def test_pictures_go_into_a_folder_that_is_made(shop, prepared, registry, tmp_pa
         "lift.png",
         "survival.png",
     ]
+
+
+def test_a_second_training_is_held_against_the_champion_and_takes_its_place(shop, prepared, tmp_path):
+    """Where the champion's as-of lies before the last folds, it is judged at them by outcomes that it has not seen."""
+    registry = Registry(tmp_path)
+    cutoffs = prepared.panel.cutoffs
+    first = train_and_register(shop, cutoffs[-3], registry, pictures=tmp_path)
+    name = first.registered.name
+    second = train_and_register(
+        shop, prepared.panel.as_of, registry, pictures=tmp_path, promote=True, trials=1
+    )
+    champion = next(one for one in second.verdicts if one.name.startswith("logloss over the champion's"))
+    y, p, theirs = [], [], []
+    for fold, cutoff in enumerate(cutoffs[-FOLDS:]):
+        if cutoff < cutoffs[-3]:
+            continue
+        rows = (prepared.panel.frame["cutoff"] == cutoff).to_numpy()
+        y.append(prepared.panel.y[rows])
+        ahead = (cutoff - cutoffs[-3]) / DAY
+        theirs.append(
+            churn_probability(first.registered.models.churn, prepared.panel.frame[rows], ahead_days=ahead)
+        )
+        forward = forward_predictions(prepared, PARAMETERS)
+        p.append(forward.probability[forward.fold == fold])
+    y, p, theirs = (np.concatenate(parts) for parts in (y, p, theirs))
+    assert champion.value == pytest.approx(log_loss(y, p) - log_loss(y, theirs), abs=1e-9)
+    assert all(one.passed for one in second.verdicts)
+    assert registry.get(name, CHAMPION, prepared.panel.as_of).version == "2"
+    assert registry.promote(name, PREVIOUS) == "1"
 
 
 # ------------------------------------------------------------------------------------------------- backtest
