@@ -11,13 +11,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.predict import HORIZONS_DAYS, Columns, Models, Predictions, predict
+from training.predict import (
+    HORIZONS_DAYS,
+    Columns,
+    Models,
+    Predictions,
+    predict,
+)
 
-__all__ = ["SCORE_COLUMNS", "STATUSES", "score", "score_columns"]
+__all__ = ["SCORE_COLUMNS", "STATUSES", "VALUES", "score", "score_columns"]
 
 STATUSES = ("ok", "no_orders", "outside_population", "too_little_history")
 
 _DATES = ("expected_date_of_next_order", "earliest_date_of_next_order", "latest_date_of_next_order")
+
+VALUES = (
+    "predicted_clv_90d",
+    "predicted_clv",
+    "predicted_clv_low",
+    "predicted_clv_high",
+    "predicted_number_of_orders",
+    "total_clv",
+)
+"""What is predicted of spend net of refunds, in the warehouse's currency, and of orders: of 365 days where no days are named."""
 
 SCORE_COLUMNS = (
     "as_of",
@@ -29,6 +45,7 @@ SCORE_COLUMNS = (
     "average_days_between_orders",
     "average_order_value",
     "historic_clv",
+    *VALUES,
     "status",
     "model_version",
 )
@@ -112,6 +129,7 @@ def score_columns(
         "status": status,
         "model_version": np.full(n, models.label(model_version)),
     }
+    given["total_clv"] = given["historic_clv"] + given["predicted_clv"]
     given |= {name: cutoff + _microseconds(given[name]) for name in _DATES}
     return {name: given[name] for name in SCORE_COLUMNS}
 
@@ -119,7 +137,14 @@ def score_columns(
 def _predicted(found: Predictions) -> dict[str, Values]:
     within = {f"p_order_{days}d": found.p_order[:, place] for place, days in enumerate(HORIZONS_DAYS)}
     waits = dict(zip(_DATES, (found.days_median, found.days_p10, found.days_p90), strict=True))
-    return {"churn_probability": found.churn_probability, **within, **waits}
+    return {"churn_probability": found.churn_probability, **within, **waits, **_values(found)}
+
+
+def _values(found: Predictions) -> dict[str, Values]:
+    """Return what is predicted of spend; NaN where nothing can be."""
+    if found.value is None:
+        return dict.fromkeys(VALUES[:-1], np.full(len(found.churn_probability), np.nan))
+    return {name: getattr(found.value, name) for name in VALUES[:-1]}
 
 
 def _facts(columns: Columns, ordered: Values) -> dict[str, Values]:

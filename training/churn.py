@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from features.contract import current_contract
 from training.calibration import PlattCalibration, apply, expit, fit_slope, with_mean
 from training.card import ChurnCard
+from training.components import ChurnModel, blended, raw_scores
 from training.panel import forward_folds
-from training.predict import ChurnModel, blended, raw_scores
 from training.preparation import FOLDS, Prepared
 
 __all__ = [

@@ -5,11 +5,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.churn import Forward
+from training.components import ChurnModel, churn_probability
 from training.evaluate import SLICES, Comparison, TimingComparison
 from training.gates import Evidence
 from training.intervals import Difference, paired_bootstrap
 from training.metrics import log_loss
-from training.predict import ChurnModel, churn_probability
 from training.preparation import Prepared
 
 __all__ = ["gather"]

@@ -9,7 +9,7 @@ from features.errors import TooLittleHistory
 from features.warehouse import Warehouse
 from training.baselines import MBGNBD, fit_mbg_nbd
 from training.clock import EVEN, SPAN_DAYS, Clock, Spans, spans_before
-from training.predict import history_weeks
+from training.components import history_weeks
 from training.targets import next_orders
 
 __all__ = ["fit_baselines", "fit_clocks", "read_spans"]

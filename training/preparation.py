@@ -14,9 +14,9 @@ from features.warehouse import Warehouse
 from training.baselines import MBGNBD, MINIMUM_CUSTOMERS
 from training.calibration import logit
 from training.clock import Clock
+from training.components import baseline_logit, matrix
 from training.histories import fit_baselines, fit_clocks
 from training.panel import Panel, build_panel, forward_folds
-from training.predict import baseline_logit, matrix
 from training.targets import CHURN_90D, Target
 
 __all__ = ["FOLDS", "MINIMUM_BUYERS", "Prepared", "Present", "prepare", "too_little_for_trees"]

@@ -13,10 +13,12 @@ from training.purchases import known_by as known_by_sql
 
 __all__ = [
     "CHURN_90D",
+    "RESPONSE_14D",
     "VALUE_90D",
     "VALUE_365D",
     "FutureValue",
     "NextOrders",
+    "Responses",
     "Target",
     "bought_between",
     "demand",
@@ -25,6 +27,7 @@ __all__ = [
     "next_orders",
     "next_purchases",
     "products_bought",
+    "responses",
 ]
 
 
@@ -338,3 +341,76 @@ def products_bought(
             ORDER BY ALL
         """).df()
     return frame
+
+
+# ------------------------------------------------------------------------------------------------- response
+
+RESPONSE_14D = Target(
+    name="response_14d",
+    population="given an arm of a randomised experiment, known by any row at the day's start",
+    asks="places an order in [exposure, exposure + 14 days)",
+    horizon_days=14,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """What each exposed customer orders within the horizon; both of length n.
+
+    Attributes
+    ----------
+    orders
+        Orders placed, int64.
+    spend
+        Sum of ``net_amount`` of their sale lines, major units.
+    """
+
+    orders: NDArray[np.int64]
+    spend: NDArray[np.float64]
+
+
+def responses(
+    warehouse: Warehouse, rows: pd.DataFrame, horizon_days: int, *, known_by: pd.Timestamp | None = None
+) -> Responses:
+    """Return what the customer of each row orders in ``[at, at + horizon)``, with or without regard to the offer.
+
+    Parameters
+    ----------
+    rows
+        Frame with ``customer_id`` (OneID as known at the cutoff), ``cutoff`` and ``at``, the instant of the exposure, at
+        most a day after the cutoff.
+    known_by
+        As of ``labels``.
+
+    Notes
+    -----
+    An order counts whole, at the earliest line of it: one that began before the exposure is no answer to it.
+    """
+    usable = "superseded_at IS NULL" if known_by is None else known_by_sql(known_by)
+    wanted = rows[["customer_id", "cutoff", "at"]].astype({"customer_id": "str"})
+    wanted = wanted.assign(row=np.arange(len(rows)), until=rows["at"] + pd.Timedelta(days=horizon_days))
+    with warehouse.connect() as connection:
+        connection.register("wanted", wanted)
+        found = connection.sql(f"""
+            WITH orders AS (
+                SELECT source, customer_id, min(paid_at) AS ordered_at, sum(net_amount) AS spend FROM order_lines
+                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable} GROUP BY source, customer_id, order_id),
+            near AS (
+                SELECT o.*, c.cutoff FROM orders o
+                JOIN (SELECT DISTINCT cutoff FROM wanted) c
+                  ON o.ordered_at >= c.cutoff AND o.ordered_at < c.cutoff + INTERVAL {horizon_days + 1} DAYS),
+            named AS (
+                SELECT coalesce(l.one_id, CASE WHEN n.source = 'main' THEN n.customer_id
+                                          ELSE n.source || ':' || n.customer_id END) AS customer_id,
+                       n.cutoff, n.ordered_at, n.spend
+                FROM near n LEFT JOIN links l ON l.source = n.source AND l.customer_id = n.customer_id
+                    AND l.known_at <= n.cutoff AND (l.superseded_at IS NULL OR l.superseded_at > n.cutoff))
+            SELECT w.row, count(*) AS orders, CAST(sum(n.spend) AS DOUBLE) AS spend
+            FROM wanted w JOIN named n ON n.customer_id = w.customer_id AND n.cutoff = w.cutoff
+                AND n.ordered_at >= w."at" AND n.ordered_at < w.until
+            GROUP BY ALL
+        """).fetchnumpy()
+    orders, spend = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows))
+    place = np.asarray(found["row"], dtype=np.int64)
+    orders[place], spend[place] = found["orders"], found["spend"]
+    return Responses(orders, spend)

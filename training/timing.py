@@ -23,8 +23,7 @@ from training.baselines import MBGNBD
 from training.card import TimingCard
 from training.churn import Forward, fit_boosted
 from training.clock import Clock, realised_speed
-from training.histories import fit_baselines
-from training.predict import (
+from training.components import (
     PERIOD_COLUMNS,
     TimingModel,
     bin_speeds,
@@ -33,6 +32,7 @@ from training.predict import (
     matrix,
     periods,
 )
+from training.histories import fit_baselines
 from training.preparation import Prepared
 from training.survival import (
     BIN_ENDS,

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 
 from features.build import build, order_span
-from features.errors import ContractError, InputError, ModelError
+from features.errors import ContractError, InputError, ModelError, TooLittleHistory
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
 from training.churn import PARAMETERS, Forward, forward_predictions, train
+from training.components import ChurnModel, baseline_logit, history_weeks
 from training.evaluate import SLICES, Comparison, TimingComparison, compare, compare_timing
 from training.evidence import gather
 from training.gates import Verdict, judge
 from training.metrics import expected_calibration_error, log_loss
 from training.plots import plot_calibration, plot_lift, plot_survival
-from training.predict import ChurnModel, Models, baseline_logit, curves, history_weeks
+from training.predict import Models, curves
 from training.preparation import Prepared, prepare
 from training.registry import CHAMPION, Registered, Registry, model_name
 from training.survival import baseline_log_survival
@@ -33,6 +34,10 @@ from training.timing import (
     train_timing,
 )
 from training.tuning import Tuned, tune
+from training.value import VALUE_PARAMETERS, forward_value, train_value
+from training.value_forward import forward_figures
+from training.value_panel import prepare_value
+from training.value_predict import ValueModel
 
 __all__ = [
     "Fitted",
@@ -141,7 +146,12 @@ def train_and_register(
         name,
         fitted.models,
         parameters={**fitted.models.churn.card.parameters, **_logged(fitted.models), "trials": trials},
-        metrics={**fitted.models.churn.card.metrics, **fitted.models.timing.card.metrics},
+        metrics={
+            name: value
+            for model in (fitted.models.churn, fitted.models.timing, fitted.models.value)
+            if model is not None
+            for name, value in model.card.metrics.items()
+        },
         tags={"gates": "passed" if passed else "not passed"},
         pictures=_draw(fitted, pictures),
         by_cutoff=_by_cutoff(fitted),
@@ -296,8 +306,21 @@ def fit_models(
     models = Models(
         train(prepared, warehouse_id, parameters, calibration, comparison.flat() if comparison else {}),
         train_timing(panel, prepared, warehouse_id, TIMING_PARAMETERS, timing.flat() if timing else {}),
+        _fit_value(warehouse, prepared, say),
     )
     return Fitted(prepared, panel, models, forward, waiting, comparison, timing, tuned.trials)
+
+
+def _fit_value(warehouse: Warehouse, prepared: Prepared, say: Say) -> ValueModel | None:
+    """Fit the value model; None, which is said, where hardly anybody ever spent anything."""
+    say("predicting what will be spent")
+    try:
+        value = prepare_value(warehouse, prepared)
+    except TooLittleHistory as problem:
+        say(f"no value model: {problem}")
+        return None
+    forward = forward_value(value, VALUE_PARAMETERS)
+    return train_value(value, forward, VALUE_PARAMETERS, forward_figures(forward))
 
 
 def _logged(models: Models) -> dict[str, object]:

@@ -11,16 +11,15 @@ from features.contract import current_contract
 from training.calibration import PlattCalibration, apply, expit, logit
 from training.churn import MONOTONE, PARAMETERS, TREE_WEIGHT, fit_boosted, levelled
 from training.clock import realised_speed
-from training.predict import (
-    Models,
+from training.components import (
     baseline_logit,
     bin_speeds,
     blended,
-    curves,
     hazard_correction,
     history_weeks,
     raw_scores,
 )
+from training.predict import Models, curves
 from training.preparation import Prepared
 from training.simple_baselines import BASELINES
 from training.survival import BIN_ENDS, baseline_hazards, cumulative_hazard, hazard_logits

@@ -19,8 +19,8 @@ from features import Warehouse, build, ingest_tables
 from features.sources.simulate import generate
 from serving.score import score
 from training.calibration import expit
+from training.components import baseline_logit
 from training.metrics import auc, expected_calibration_error, log_loss
-from training.predict import baseline_logit
 from training.registry import Registry
 from training.workflow import train_and_register
 

@@ -19,6 +19,8 @@ from features.errors import InputError, PatronError
 from features.sources import SOURCES
 from serving import settings
 from serving.cli import catalogue
+from serving.cli.monitor import monitor
+from serving.cli.recommend import recommend
 from serving.cli.replenish import replenish
 from serving.cli.terminal import WarehouseFile, console, progress_bar, whole_file, write_parquet
 
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.add_typer(catalogue.app, name="features")
 app.command()(replenish)
+app.command()(recommend)
+app.command()(monitor)
 
 AsOf = Annotated[
     str, typer.Option("--as-of", help="Date (00:00 UTC) or instant; nothing at or after it is used.")

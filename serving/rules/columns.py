@@ -29,6 +29,8 @@ PURPOSES = _choices("contacts", "purpose")
 SCORES = (
     "churn_probability",
     *(f"p_order_{days}d" for days in (7, 14, 30, 60, 90)),
+    *(f"predicted_clv{part}" for part in ("_90d", "", "_low", "_high")),
+    *("predicted_number_of_orders", "total_clv"),
 )
 """Predictions; null unless ``status`` is 'ok'."""
 

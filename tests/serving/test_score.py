@@ -10,7 +10,8 @@ from features.build import build
 from features.errors import ContractError
 from serving.score import SCORE_COLUMNS, STATUSES, score, score_columns
 from tests.features.worlds import at, customer, event, line, tables_of, warehouse_of
-from training.predict import churn_probability, predict
+from training.components import churn_probability
+from training.predict import predict
 
 AS_OF = at("2024-06-01")
 YEAR, MICROSECOND = timedelta(days=365), timedelta(microseconds=1)
@@ -67,7 +68,9 @@ def test_the_probability_is_null_unless_the_status_is_ok(frame, shop):
 def test_the_probability_is_the_models_for_that_customer_alone(frame, shop):
     scores = scores_of(frame, shop).set_index("customer_id")["churn_probability"]
     for name in ("bought lately", "bought a year ago to the microsecond"):
-        alone = churn_probability(shop.registered.models.churn, frame[frame["customer_id"] == name])
+        model, one = shop.registered.models.churn, frame[frame["customer_id"] == name]
+        ahead = (one["cutoff"].iloc[0] - pd.Timestamp(model.card.as_of)) / pd.Timedelta(days=1)
+        alone = churn_probability(model, one, ahead_days=ahead)
         assert scores[name] == pytest.approx(alone[0], rel=1e-12)
 
 
@@ -76,7 +79,7 @@ def test_longer_silence_is_more_risk_in_this_retailer(frame, shop):
     assert scores["bought a year ago to the microsecond"] > scores["bought lately"]
 
 
-PREDICTIONS = [name for name in SCORE_COLUMNS if name.startswith(("churn", "p_order"))]
+PREDICTIONS = [name for name in SCORE_COLUMNS if name.startswith(("churn", "p_order", "predicted", "total"))]
 DATES = ["earliest_date_of_next_order", "expected_date_of_next_order", "latest_date_of_next_order"]
 FACTS = ["average_days_between_orders", "average_order_value", "historic_clv"]
 
@@ -137,8 +140,13 @@ def test_the_probabilities_of_a_customer_agree(retail):
     _, scores = retail
     ok = scores[scores["status"] == "ok"]
     assert (ok["p_order_90d"] == 1 - ok["churn_probability"]).all()
-    assert (ok[PREDICTIONS[1:]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
-    assert ok[PREDICTIONS].min().min() >= 0
+    assert (
+        ok[[name for name in PREDICTIONS if name.startswith("p_order")]].diff(axis=1).iloc[:, 1:] >= 0
+    ).all(axis=None)
+    assert ok[PREDICTIONS].drop(columns="total_clv").min().min() >= 0
+    assert (ok["predicted_clv_low"] <= ok["predicted_clv_high"]).all()
+    assert (ok["predicted_clv"] >= ok["predicted_clv_90d"]).all()
+    assert (ok["total_clv"] == ok["historic_clv"] + ok["predicted_clv"]).all()
 
 
 def test_dates_are_those_of_the_predicted_days(retail, shop):

@@ -19,9 +19,9 @@ from training.churn import (
     forward_predictions,
     train,
 )
+from training.components import churn_probability
 from training.metrics import auc, log_loss
 from training.panel import forward_folds
-from training.predict import churn_probability
 from training.preparation import FOLDS, MINIMUM_BUYERS, prepare
 
 DAY = pd.Timedelta(days=1)

@@ -12,8 +12,8 @@ from features.load import Arrival
 from features.warehouse import Warehouse
 from training.baselines import MBGNBD, probability_no_purchase
 from training.clock import EVEN, SPAN_DAYS, Clock, Spans, realised_speed, spans_before
+from training.components import history_weeks
 from training.histories import fit_baselines, fit_clocks, read_spans
-from training.predict import history_weeks
 from training.targets import next_orders
 
 SHOP = MBGNBD(r=0.5, alpha=10.0, a=1.0, b=2.5)

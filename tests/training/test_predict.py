@@ -11,27 +11,37 @@ from numpy.testing import assert_array_equal
 from features.build import build
 from features.errors import ContractError, ModelError
 from training.card import ChurnCard, TimingCard
-from training.predict import (
+from training.components import (
     PERIOD_COLUMNS,
-    Predictions,
     churn_probability,
     history_weeks,
-    load_models,
     matrix,
     periods,
-    predict,
-    save_models,
 )
+from training.predict import Predictions, load_models, predict, save_models
 from training.survival import BIN_ENDS
+from training.value_predict import ValuePredictions
 
-FILES = ["churn_card.json", "churn_trees.txt", "timing_card.json", "timing_trees.txt"]
+FILES = [
+    "churn_card.json",
+    "churn_trees.txt",
+    "timing_card.json",
+    "timing_trees.txt",
+    "value_card.json",
+    "value_trees.txt",
+]
 
 
 def same_predictions(found, expected, rows=slice(None)):
     for field in fields(Predictions):
+        if field.name == "value":
+            continue
         assert_array_equal(
             getattr(found, field.name), getattr(expected, field.name)[rows], err_msg=field.name
         )
+    for field in fields(ValuePredictions):
+        of, theirs = getattr(found.value, field.name), getattr(expected.value, field.name)[rows]
+        assert_array_equal(of, theirs, err_msg=field.name)
 
 
 @pytest.fixture
@@ -53,8 +63,10 @@ def test_what_is_saved_is_what_is_loaded(models, folder, frame):
 
 
 def test_a_model_is_text_files_only(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["MODEL_CARD.md", *FILES]
-    for name in ("churn", "timing"):
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["MODEL_CARD.md", "VALUE_CARD.md", *FILES]
+    )
+    for name in ("churn", "timing", "value"):
         assert (folder / f"{name}_trees.txt").read_text(encoding="utf-8").startswith("tree\n")
     assert json.loads((folder / "churn_card.json").read_text(encoding="utf-8"))["target"] == "churn_90d"
 
@@ -62,7 +74,7 @@ def test_a_model_is_text_files_only(folder):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ModelError, match=rf"model holds no model: {name} is missing"):
+    with pytest.raises(ModelError, match=rf"model holds no (value )?model: .*{name} is missing"):
         load_models(folder)
 
 
@@ -85,7 +97,7 @@ def with_card(folder, name, change):
 
 
 def with_contract(folder, **changed):
-    """Another contract in both cards; the one before."""
+    """Another contract in the first two cards; the one before."""
     for name in ("churn", "timing"):
         card = with_card(folder, name, lambda card: replace(card, contract=replace(card.contract, **changed)))
     return card.contract
@@ -103,7 +115,7 @@ def with_contract(folder, **changed):
 )
 def test_halves_of_two_trainings_are_refused(folder, change):
     with_card(folder, "timing", change)
-    with pytest.raises(ModelError, match=r"mixes two trainings: churn .*, timing .*Train again"):
+    with pytest.raises(ModelError, match=r"mixes trainings or bins: .*Train again"):
         load_models(folder)
 
 
@@ -166,7 +178,7 @@ def test_columns_of_a_few_are_rows_of_the_frame(models, frame, rows):
 
 def test_blocks_change_no_bit(models, frame, monkeypatch):
     batch = predict(models, frame)
-    monkeypatch.setattr("training.predict._BLOCK", 100)
+    monkeypatch.setattr("training.components._BLOCK", 100)
     same_predictions(predict(models, frame, threads=2), batch)
 
 
@@ -294,5 +306,5 @@ def test_the_matrix_has_the_models_order_and_nan_for_null():
 def test_a_damaged_model_is_named(models, tmp_path, name):
     save_models(models, tmp_path)
     (tmp_path / name).write_text("x")
-    with pytest.raises(ModelError, match="holds a damaged model"):
+    with pytest.raises(ModelError, match="holds a damaged (value )?model"):
         load_models(tmp_path)

@@ -169,7 +169,9 @@ def test_a_hazard_of_the_baseline_by_definition():
     """The second bin: P(purchase in days 7 to 14) / P(none before day 7)."""
     none = probability_no_purchase(SHOP, *(part[:, None] for part in HISTORIES), np.array([1.0, 2.0]))
     hazard = 1 - none[:, 1] / none[:, 0]
-    assert_allclose(1 / (1 + np.exp(-hazard_logits(baseline_hazards(SHOP, HISTORIES))[:, 1])), hazard, rtol=1e-6)
+    assert_allclose(
+        1 / (1 + np.exp(-hazard_logits(baseline_hazards(SHOP, HISTORIES))[:, 1])), hazard, rtol=1e-6
+    )
 
 
 def test_what_cannot_be_told_from_0_or_1_stays_finite():

@@ -15,9 +15,10 @@ from features.load import Arrival
 from features.sources.simulate import simulate, write
 from features.warehouse import Warehouse
 from tests.features.worlds import MICROSECOND, arrow, at, line, tables_of, warehouse_of
+from training.components import hazard_correction, history_weeks
 from training.histories import fit_baselines
 from training.metrics import integrated_brier
-from training.predict import curves, hazard_correction, history_weeks, predict
+from training.predict import curves, predict
 from training.preparation import prepare
 from training.survival import BIN_ENDS, HORIZONS_DAYS, baseline_hazards, baseline_log_survival
 from training.targets import NextOrders, next_orders

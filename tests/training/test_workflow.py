@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from features.build import build
 from features.errors import InputError
 from training.churn import PARAMETERS, forward_predictions
+from training.components import churn_probability
 from training.evaluate import SLICES
 from training.metrics import auc, log_loss
-from training.predict import churn_probability
 from training.preparation import FOLDS
 from training.registry import CHAMPION, PREVIOUS, Registry, model_name
 from training.targets import CHURN_90D, labels
