@@ -306,5 +306,5 @@ def test_the_matrix_has_the_models_order_and_nan_for_null():
 def test_a_damaged_model_is_named(models, tmp_path, name):
     save_models(models, tmp_path)
     (tmp_path / name).write_text("x")
-    with pytest.raises(ModelError, match="holds a damaged (value )?model"):
+    with pytest.raises(ModelError, match=r"holds a damaged (value )?model"):
         load_models(tmp_path)
