@@ -36,7 +36,7 @@ from training.survival import (
     hazard_logits,
     probability_within,
 )
-from training.value_predict import (
+from training.value.predict import (
     VALUE_FILES,
     ValueModel,
     ValuePredictions,

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.warehouse import Warehouse
-from training.counts import first_purchases, home_stores, read_lines, weekly
-from training.purchases import known_by as known_by_sql
+from training.replenishment.counts import first_purchases, home_stores, read_lines, weekly
+from training.replenishment.purchases import known_by as known_by_sql
 
 __all__ = [
     "CHURN_90D",
@@ -251,7 +251,7 @@ def next_purchases(
     Parameters
     ----------
     rows
-        Frame with ``customer_id`` (OneID as known at the cutoff), ``training.purchases.ITEM_COLUMNS`` (the category as known
+        Frame with ``customer_id`` (OneID as known at the cutoff), ``training.replenishment.purchases.ITEM_COLUMNS`` (the category as known
         at the cutoff, too) and ``cutoff``.
     within_days, known_by
         As of ``next_orders``.
@@ -297,7 +297,7 @@ def demand(warehouse: Warehouse, cutoff: pd.Timestamp, weeks: int) -> pd.DataFra
     """Return the purchases of each category by the customers of each store in each of the weeks after the cutoff.
 
     Customers, categories and stores are as known at the cutoff, purchases as known today; counted as
-    ``training.counts.weekly`` counts.
+    ``training.replenishment.counts.weekly`` counts.
     """
     usable = "superseded_at IS NULL"
     return weekly(read_lines(warehouse, cutoff, usable), cutoff, weeks, home_stores(warehouse, cutoff))

@@ -34,10 +34,10 @@ from training.timing import (
     train_timing,
 )
 from training.tuning import Tuned, tune
-from training.value import VALUE_PARAMETERS, forward_value, train_value
-from training.value_forward import forward_figures
-from training.value_panel import prepare_value
-from training.value_predict import ValueModel
+from training.value.fit import VALUE_PARAMETERS, forward_value, train_value
+from training.value.forward import forward_figures
+from training.value.panel import prepare_value
+from training.value.predict import ValueModel
 
 __all__ = [
     "Fitted",

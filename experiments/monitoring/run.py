@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from features import Warehouse, ingest_source, instant
-from training.monitor import Report, monitor
-from training.monitor_page import plot_report, red_line, to_json
+from training.monitoring.monitor import Report, monitor
+from training.monitoring.page import plot_report, red_line, to_json
 from training.workflow import fit_models
 
 HERE = Path(__file__).parent

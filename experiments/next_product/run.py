@@ -21,12 +21,12 @@ import pandas as pd
 from features import Warehouse, ingest_source, ingest_tables, instant
 from features.sources.simulate import generate
 from training.intervals import bootstrap_interval, paired_bootstrap
-from training.product_candidates import Knowledge, read_knowledge
-from training.product_features import HORIZON_DAYS
-from training.product_habits import HALF_LIFE_DAYS
-from training.product_predict import next_products
-from training.products import train_next_products
-from training.ranking_metrics import hits, ndcg_at, recall_at
+from training.products.candidates import Knowledge, read_knowledge
+from training.products.features import HORIZON_DAYS
+from training.products.fit import train_next_products
+from training.products.habits import HALF_LIFE_DAYS
+from training.products.metrics import hits, ndcg_at, recall_at
+from training.products.predict import next_products
 from training.targets import products_bought
 
 HERE = Path(__file__).parent

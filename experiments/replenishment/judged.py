@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from training import targets
-from training.demand import expected_demand
-from training.due import DUE_WITHIN_DAYS, HORIZONS_DAYS, due, open_gaps
 from training.intervals import paired_bootstrap
-from training.items import keys_of
-from training.purchases import ITEM_COLUMNS, gaps, read_purchases
-from training.remaining import days_left, probability_over
-from training.replenishment import fit_replenishment
-from training.seasonal import LEAD_DAYS, SEASON_DAYS, seasonal_need
+from training.replenishment.demand import expected_demand
+from training.replenishment.due import DUE_WITHIN_DAYS, HORIZONS_DAYS, due, open_gaps
+from training.replenishment.fit import fit_replenishment
+from training.replenishment.items import keys_of
+from training.replenishment.purchases import ITEM_COLUMNS, gaps, read_purchases
+from training.replenishment.remaining import days_left, probability_over
+from training.replenishment.seasonal import LEAD_DAYS, SEASON_DAYS, seasonal_need
 
 EVENT_DAYS = (90, DUE_WITHIN_DAYS)
 RULES = ("category_median", "own_mean")

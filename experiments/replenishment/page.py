@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from training.due import DUE_WITHIN_DAYS
+from training.replenishment.due import DUE_WITHIN_DAYS
 
 
 def page(record):

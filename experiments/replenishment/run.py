@@ -24,8 +24,8 @@ import page  # noqa: E402
 
 from features import Warehouse, ingest_source, ingest_tables, instant  # noqa: E402
 from features.sources.simulate import generate  # noqa: E402
-from training.due import due  # noqa: E402
-from training.replenishment import fit_replenishment  # noqa: E402
+from training.replenishment.due import due  # noqa: E402
+from training.replenishment.fit import fit_replenishment  # noqa: E402
 
 END, DAYS, SEEDS = pd.Timestamp("2024-10-01"), 1000, (1, 2)
 BEFORE_END_DAYS = (365, 270, 180)

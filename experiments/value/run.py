@@ -24,11 +24,11 @@ from training.gamma_gamma import expected_mean_spend, fit_gamma_gamma
 from training.intervals import bootstrap_interval, paired_bootstrap
 from training.preparation import prepare
 from training.targets import future_value
-from training.value import VALUE_PARAMETERS, forward_value, train_value
-from training.value_forward import METRICS, forward_figures
-from training.value_metrics import coverage, decile_error, spearman, total_bias
-from training.value_panel import prepare_value
-from training.value_predict import expected_spend, log_mean_spend, predict_value, purchase_days
+from training.value.fit import VALUE_PARAMETERS, forward_value, train_value
+from training.value.forward import METRICS, forward_figures
+from training.value.metrics import coverage, decile_error, spearman, total_bias
+from training.value.panel import prepare_value
+from training.value.predict import expected_spend, log_mean_spend, predict_value, purchase_days
 
 HERE = Path(__file__).parent
 ORIGINS = ("2011-03-12", "2011-06-12", "2011-07-24", "2011-09-10")

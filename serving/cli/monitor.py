@@ -27,9 +27,9 @@ def monitor(
 ) -> None:
     """Report drift, the performance to be expected, and what became of past scores; the lights say what to look at."""
     # as in commands.py: heavy libraries are imported when they are needed, so that `patron --help` stays quick
-    from training.matured import read_scores  # noqa: PLC0415
-    from training.monitor import monitor as watch  # noqa: PLC0415
-    from training.monitor_page import red_line, write_report  # noqa: PLC0415
+    from training.monitoring.matured import read_scores  # noqa: PLC0415
+    from training.monitoring.monitor import monitor as watch  # noqa: PLC0415
+    from training.monitoring.page import red_line, write_report  # noqa: PLC0415
     from training.registry import Registry, model_name  # noqa: PLC0415
 
     shop, at = Warehouse(warehouse), instant(as_of)

@@ -21,8 +21,8 @@ def recommend(
 ) -> None:
     """Rank the products that each known customer may buy next, by a model trained on what was known before the as-of."""
     # as in commands.py: heavy libraries are imported when they are needed, so that `patron --help` stays quick
-    from training.product_predict import next_products  # noqa: PLC0415
-    from training.products import train_next_products  # noqa: PLC0415
+    from training.products.fit import train_next_products  # noqa: PLC0415
+    from training.products.predict import next_products  # noqa: PLC0415
 
     store, at = Warehouse(warehouse), instant(as_of)
     with console.status("training") as status:

@@ -21,8 +21,8 @@ def replenish(
     """Date each customer's next need of each category and dense product; the status says where none can be given."""
     # as in commands.py: the fit's libraries are imported when they are needed, so that `patron --help` stays quick
     from serving.cli.reports import counts  # noqa: PLC0415
-    from training.due import due  # noqa: PLC0415
-    from training.replenishment import fit_replenishment  # noqa: PLC0415
+    from training.replenishment.due import due  # noqa: PLC0415
+    from training.replenishment.fit import fit_replenishment  # noqa: PLC0415
 
     shop, at = Warehouse(warehouse), instant(as_of)
     with console.status("fitting the cycles"):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from features.errors import InputError, TooLittleHistory
 from serving.cli.recommend import recommend
-from training.product_predict import COLUMNS
+from training.products.predict import COLUMNS
 
 
 @pytest.fixture(scope="module")

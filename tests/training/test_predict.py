@@ -20,7 +20,7 @@ from training.components import (
 )
 from training.predict import Predictions, load_models, predict, save_models
 from training.survival import BIN_ENDS
-from training.value_predict import ValuePredictions
+from training.value.predict import ValuePredictions
 
 FILES = [
     "churn_card.json",

@@ -1,0 +1,1 @@
+"""What customers will need again, and when."""
