@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -135,11 +135,24 @@ class Warehouse:
             raise
         return report
 
-    def largest_lag(self) -> timedelta:
-        """Return the largest lag that a historical source declared: so long may an order stay unknown."""
+    def largest_lag(self, known_by: datetime | None = None) -> timedelta:
+        """Return the largest lag that a historical source declared: so long may an order stay unknown.
+
+        Parameters
+        ----------
+        known_by
+            Only loads count of which an order line was known then (UTC, naive); None: all loads.
+        """
         with self.connect() as connection:
-            lag_us = connection.execute("SELECT coalesce(max(lag_us), 0) FROM loads").fetchall()[0][0]
-        return timedelta(microseconds=int(lag_us))
+            if known_by is None:
+                found = connection.execute("SELECT coalesce(max(lag_us), 0) FROM loads")
+            else:
+                found = connection.execute(
+                    "SELECT coalesce(max(lag_us), 0) FROM loads WHERE load_id IN "
+                    "(SELECT DISTINCT load_id FROM order_lines WHERE known_at <= ?)",
+                    [known_by],
+                )
+            return timedelta(microseconds=int(found.fetchall()[0][0]))
 
     def quarantine(self) -> pa.Table:
         """Return all rows set aside: load, table, origin, reason, raw row."""

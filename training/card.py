@@ -130,7 +130,8 @@ def page(churn: ChurnCard, timing: TimingCard) -> str:
 | uses nothing at or after | {churn.as_of} |
 | trained | {churn.trained_at} |
 | features | {len(churn.contract.names)}, definitions {churn.contract.digest} |
-| baseline | MBG/NBD by maximum likelihood ({baseline}; weeks), whose log odds the trees of both models correct |
+| baseline | MBG/NBD by maximum likelihood ({baseline}; weeks) |
+| seasonal clock | level {churn.clock.level:+.3f} (log speed of the last 8 weeks), {_season(churn.clock)} |
 
 ## Churn
 
@@ -138,8 +139,8 @@ def page(churn: ChurnCard, timing: TimingCard) -> str:
 | --- | --- |
 | predicts | probability that a customer {churn.asks} |
 | rows | {churn.rows:,} (customer, cutoff) at {len(churn.cutoffs)} cutoffs from {churn.cutoffs[0]} to {churn.cutoffs[-1]}, share of churn {churn.churn_share:.3f} |
-| weight of the trees | {churn.tree_weight:g} |
-| calibration | slope {churn.calibration.slope:.3f}, intercept {churn.calibration.intercept:.3f} on forward out-of-fold log odds |
+| weight of the trees | {churn.tree_weight:g} of the log odds, MBG/NBD by the clock has the rest{"" if churn.tree_weight else ": too few customers to grow trees on"} |
+| calibration | slope {churn.calibration.slope:.3f}, intercept {churn.calibration.intercept:.3f} on forward out-of-fold log odds; the intercept gives the as-of's population the mean of MBG/NBD by the clock |
 | parameters | {_listed(churn.parameters)} |
 
 Forward out-of-fold figures (each cutoff predicted by a model that knew only labels which had ended by then):
@@ -163,8 +164,8 @@ Forward out-of-fold figures (each cutoff predicted by a model that knew only ord
 {_figures(timing.metrics)}
 
 Not for: price or depth of discount by person; customers outside the population; dates before the as-of.
-Known weakness: the base rate of churn moves with the season; the level of the probabilities can be off by some
-points where the season turns, their order less so.
+Known weakness: the level of the probabilities is a forecast of the season. Where last year is not known, or was unlike this
+one, it can be off by some points; their order is less so.
 """
 
 
@@ -172,6 +173,12 @@ def _contract(data: Mapping[str, Any]) -> Contract:
     """Read a contract; that of an older card, which lacks types and definitions, is refused by ``require_same``."""
     types, definitions = (tuple(data.get(part, ())) for part in ("types", "definitions"))
     return Contract(tuple(data["names"]), types, definitions, data["digest"])
+
+
+def _season(clock: Clock) -> str:
+    if not clock.season:
+        return "season not known: there is no whole year before it"
+    return f"next four weeks {clock.season[0]:+.3f} against them a year ago, believed by {clock.evidence:.0%}"
 
 
 def _clock(data: Mapping[str, Any]) -> Clock:

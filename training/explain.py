@@ -19,7 +19,7 @@ from features.catalogue import FEATURES, GROUPS
 from features.errors import InputError
 from training.components import ChurnModel, baseline_logit, matrix
 
-__all__ = ["LANGUAGES", "REASONS", "Reason", "group_contributions", "reasons"]
+__all__ = ["LANGUAGES", "REASONS", "Reason", "group_contributions", "group_sentences", "reasons"]
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +140,8 @@ def group_contributions(model: ChurnModel, frame: pd.DataFrame) -> pd.DataFrame:
 def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3, language: str = "en") -> pd.DataFrame:
     """Return the reasons for each row's risk, what raises it most first.
 
-    Where fewer than ``most`` groups raise the risk worth mentioning, what lowers it most follows, after the word "but".
+    Where fewer than ``most`` groups raise the risk worth mentioning, what lowers it most follows, after the word "but"; where none
+    does, what lowers it stands alone, without that word. What is not worth mentioning is left out, but for one reason.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3, language: 
     Returns
     -------
     pandas.DataFrame
-        Columns ``reason_1`` ... ``reason_<most>``, index as the frame's.
+        Columns ``reason_1`` ... ``reason_<most>``, null where there are fewer; index as the frame's.
 
     Raises
     ------
@@ -164,21 +165,21 @@ def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3, language: 
     order = np.argsort(np.where(values >= WORTH_MENTIONING, -values, 1e6 + values), axis=1, kind="stable")[
         :, :most
     ]
-    sentences = [_sentences(group, frame, language) for group in GROUPS]
-    said = [
-        [
-            f"{'' if values[row, group] > 0 else LANGUAGES[language]}{sentences[group][row]}"
-            for group in groups
-        ]
-        for row, groups in enumerate(order)
-    ]
+    sentences = [group_sentences(group, frame, language) for group in GROUPS]
+    said = []
+    for row, groups in enumerate(order):
+        raised = values[row, groups[0]] >= WORTH_MENTIONING
+        worth = [group for group in groups if abs(values[row, group]) >= WORTH_MENTIONING] or [groups[0]]
+        but = LANGUAGES[language] if raised else ""
+        told = [f"{but if values[row, group] < 0 else ''}{sentences[group][row]}" for group in worth]
+        said.append(told + [None] * (most - len(told)))
     return pd.DataFrame(
         said, dtype="str", columns=[f"reason_{n}" for n in range(1, most + 1)], index=frame.index
     )
 
 
-def _sentences(group: str, frame: pd.DataFrame, language: str) -> list[str]:
-    """Return each row's sentence of a group."""
+def group_sentences(group: str, frame: pd.DataFrame, language: str = "en") -> list[str]:
+    """Return each row's sentence of a feature group."""
     candidates = [(reason, getattr(reason, language)) for reason in REASONS if reason.group == group]
     records = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     return [

@@ -39,7 +39,7 @@ def fit_clocks(
     known_by
         Orders as they were known at this instant (a training's as-of).
     """
-    lag = pd.Timedelta(warehouse.largest_lag())
+    lag = pd.Timedelta(warehouse.largest_lag(known_by))
     starts = sorted({start for at in baselines for start in spans_before(at, lag)})
     spans = read_spans(warehouse, starts, known_by)
     if spans is None:
@@ -49,7 +49,7 @@ def fit_clocks(
 
 def read_spans(warehouse: Warehouse, starts: Sequence[pd.Timestamp], known_by: pd.Timestamp) -> Spans | None:
     """Read what happened in the spans that begin at these starts, those with a span of log before them; None without any."""
-    ever, lag = order_span(warehouse, known_by=known_by), pd.Timedelta(warehouse.largest_lag())
+    ever, lag = order_span(warehouse, known_by=known_by), pd.Timedelta(warehouse.largest_lag(known_by))
     span = pd.Timedelta(days=SPAN_DAYS)
     if ever is None:
         return None

@@ -90,7 +90,7 @@ def _mature_cutoffs(warehouse: Warehouse, target: Target, as_of: pd.Timestamp) -
             f"training as of {as_of} needs orders before it; the first one in {warehouse.path} is "
             f"{'missing' if ever is None else f'at {ever[0]}'}: choose a later --as-of or ingest more history"
         )
-    first, lag = span[0], warehouse.largest_lag()
+    first, lag = span[0], warehouse.largest_lag(as_of)
     last = as_of - pd.Timedelta(days=target.horizon_days) - lag
     earliest = first + pd.Timedelta(days=MIN_HISTORY_DAYS)
     cutoffs = [last - pd.Timedelta(days=STEP_DAYS * step) for step in range(MAX_CUTOFFS)]

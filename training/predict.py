@@ -4,7 +4,9 @@ Features come as columns: any mapping of feature name -> array of length n, a Da
 the same bits alone as among others.
 """
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightgbm as lgb
@@ -37,7 +39,7 @@ from training.survival import (
     probability_within,
 )
 from training.value.predict import (
-    VALUE_FILES,
+    VALUE_CARD,
     ValueModel,
     ValuePredictions,
     load_value,
@@ -59,6 +61,7 @@ __all__ = [
     "load_models",
     "predict",
     "save_models",
+    "seal",
 ]
 
 Floats = NDArray[np.float64]
@@ -69,7 +72,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 BASELINE_ONLY = "mbg_nbd"
 """What the version of a model without trees ends in."""
 
-_PAGE = "MODEL_CARD.md"
+_PAGE, _SEAL = "MODEL_CARD.md", "files.json"
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,19 @@ def predict(
     """Return all that the models say of n customers; parameters and errors as of ``churn_probability``."""
     churn, hazard = curves(models, columns, ahead_days=ahead_days, threads=threads)
     p10, median, p90 = (days_until(hazard, probability) for probability in QUANTILES)
-    value = None if models.value is None else predict_value(models.value, columns, threads)
+    value = (
+        None
+        if models.value is None
+        else _coherent(predict_value(models.value, columns, threads, ahead_days=ahead_days), churn)
+    )
     return Predictions(churn, probability_within(hazard, churn), p10, median, p90, value)
+
+
+def _coherent(value: ValuePredictions, churn: Floats) -> ValuePredictions:
+    """Let nobody be expected to place fewer orders in a year than one with the probability of one in the horizon."""
+    return replace(
+        value, predicted_number_of_orders=np.maximum(value.predicted_number_of_orders, 1.0 - churn)
+    )
 
 
 def curves(
@@ -154,7 +168,15 @@ def save_models(models: Models, folder: Path) -> None:
         (folder / f"{name}_card.json").write_text(model.card.to_json(), encoding="utf-8")
     if models.value is not None:
         save_value(models.value, folder)
+    seal(folder)
     (folder / _PAGE).write_text(page(models.churn.card, models.timing.card), encoding="utf-8")
+
+
+def seal(folder: Path) -> None:
+    """Write down which files the models in a folder are made of, and their digests (SHA-256)."""
+    parts = sorted(path for path in folder.iterdir() if path.suffix != ".md" and path.name != _SEAL)
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in parts}
+    (folder / _SEAL).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def load_models(folder: Path) -> Models:
@@ -167,6 +189,7 @@ def load_models(folder: Path) -> Models:
     ContractError
         The features have changed since.
     """
+    sealed = _sealed(folder)
     try:
         churn_card = ChurnCard.from_json(_file(folder, "churn_card.json"))
         timing_card = TimingCard.from_json(_file(folder, "timing_card.json"))
@@ -176,10 +199,24 @@ def load_models(folder: Path) -> Models:
         raise ModelError(f"{folder} holds a damaged model ({problem}): train again") from problem
     _refuse_mixture(Models(churn, timing), folder)
     churn.card.contract.require_same(current_contract())
-    has_value = any((folder / name).is_file() for name in VALUE_FILES)
-    models = Models(churn, timing, load_value(folder) if has_value else None)
+    models = Models(churn, timing, load_value(folder) if VALUE_CARD in sealed else None)
     _refuse_mixture(models, folder)
     return models
+
+
+def _sealed(folder: Path) -> set[str]:
+    """Return the names of the files, each the one that was saved: LightGBM ends the process on half a model."""
+    try:
+        sealed: dict[str, str] = json.loads(_file(folder, _SEAL))
+    except ValueError as problem:
+        raise ModelError(f"{folder} holds a damaged model ({_SEAL}: {problem}): train again") from problem
+    for name, digest in sealed.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{folder} holds no model: {name} is missing")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ModelError(f"{folder} holds a damaged model ({name} is not what was saved): train again")
+    return set(sealed)
 
 
 def _refuse_mixture(models: Models, folder: Path) -> None:

@@ -104,10 +104,11 @@ def prepare(warehouse: Warehouse, as_of: pd.Timestamp, target: Target = CHURN_90
     baselines = fit_baselines(warehouse, [*panel.cutoffs, as_of])
     fitted = panel.frame["cutoff"].isin(list(baselines)).to_numpy()
     panel = replace(panel, frame=panel.frame[fitted].reset_index(drop=True), y=panel.y[fitted])
-    if as_of not in baselines:
+    if as_of not in baselines or not len(panel.y):
         raise TooLittleHistory(
-            f"training as of {as_of} needs {MINIMUM_CUSTOMERS} customers with an order before it, and one who came again: "
-            "choose a later --as-of or ingest more history"
+            f"training as of {as_of} needs {MINIMUM_CUSTOMERS} customers with an order, and one who came again, at it and "
+            f"{target.horizon_days} days before, and somebody active in the {target.population.removeprefix('active-')} before: choose "
+            "another --as-of or ingest more history"
         )
     told = {as_of, *(fold.cutoff for fold in forward_folds(panel, FOLDS))}
     clocks = fit_clocks(warehouse, {at: baselines[at] for at in told}, as_of)

@@ -127,6 +127,12 @@ class Registry:
             )
         return Registered(models, name, str(version.version), run_id)
 
+    def champion(self, name: str) -> str | None:
+        """Return the champion's version; None without one."""
+        with _quiet():
+            found = self._client.get_registered_model(name).aliases.get(CHAMPION)
+        return None if found is None else str(found)
+
     def promote(self, name: str, which: str) -> str:
         """Make a version the champion and return its number; the one before can be had back as ``previous``."""
         with _quiet():
@@ -200,8 +206,8 @@ class Registry:
             return self._client.get_model_version_by_alias(name, which)
         except (MlflowException, ValueError) as problem:
             raise ModelError(
-                f"no model {name} {which!r} in {self.uri}: train one with `patron train`, or choose champion, challenger, "
-                "previous, latest or a version number with --model"
+                f"no model {name} {which!r} in {self.uri}: train one with `patron train`, or choose another of champion, challenger, "
+                "previous (there is one after a promotion), latest and the version numbers with --model"
             ) from problem
 
 

@@ -104,7 +104,7 @@ def next_orders(
     days = _days_to_order(warehouse, rows, within_days, known_by)
     exposure = np.full(len(rows), float(within_days))
     if known_by is not None:
-        known = pd.Timestamp(known_by) - warehouse.largest_lag() - rows["cutoff"]
+        known = pd.Timestamp(known_by) - warehouse.largest_lag(known_by) - rows["cutoff"]
         exposure = np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D"))
     return NextOrders(days, exposure)
 
@@ -263,7 +263,7 @@ def next_purchases(
     days = _days_to_purchase(warehouse, rows, (0, within_days), known_by)
     exposure = np.full(len(rows), float(within_days))
     if known_by is not None:
-        known = pd.Timestamp(known_by) - warehouse.largest_lag() - rows["cutoff"]
+        known = pd.Timestamp(known_by) - warehouse.largest_lag(known_by) - rows["cutoff"]
         exposure = np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D"))
     return NextOrders(days, exposure)
 

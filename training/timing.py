@@ -142,7 +142,7 @@ class Waiting:
 
 def prepare_timing(warehouse: Warehouse, prepared: Prepared) -> TimingPanel:
     """Lay the churn panel's rows and those of fresher cutoffs beside the time of the next order."""
-    as_of, lag = prepared.panel.as_of, warehouse.largest_lag()
+    as_of, lag = prepared.panel.as_of, warehouse.largest_lag(prepared.panel.as_of)
     cutoffs = [as_of - lag - pd.Timedelta(days=days) for days in FRESH_DAYS]
     fresh = build(warehouse, cutoffs, population=prepared.panel.target.population)
     baselines = {**fit_baselines(warehouse, cutoffs), **prepared.baselines}

@@ -10,6 +10,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from features.errors import InputError
 from training.calibration import PlattCalibration, apply
 from training.churn import PARAMETERS, fold_predictions, levelled
 from training.metrics import log_loss
@@ -46,17 +47,18 @@ def tune(
         return Tuned(dict(PARAMETERS))  # the history is too short for a forward step: nothing to tune by
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _study(prepared, journal)
-    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    done = len(study.get_trials(states=ended))
-    if not study.trials:
+    done = _ended(study)
+    # seeded alike, a search that goes on would try the same parameters again
+    study.sampler = optuna.samplers.TPESampler(seed=int(PARAMETERS["seed"]) + done)
+    if not done:
         study.enqueue_trial({name: value for name, value in PARAMETERS.items() if name not in _FIXED})
 
     def objective(trial: optuna.Trial) -> float:
         return _objective(trial, prepared)
 
-    def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    def report(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
         if progress is not None:
-            progress(trial.number + 1, trials, study.best_value)
+            progress(_ended(study), trials, study.best_value)
 
     study.optimize(objective, n_trials=max(trials - done, 0), callbacks=[report])
     finished = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
@@ -66,18 +68,28 @@ def tune(
     )
 
 
+def _ended(study: optuna.Study) -> int:
+    """Return how many trials ended, be it by pruning; of one that was cut off nothing is kept."""
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return len(study.get_trials(states=states))
+
+
 def _study(prepared: Prepared, journal: Path | None) -> optuna.Study:
-    """Open the search of these very rows; of a trial that was cut off nothing is kept."""
+    """Open the search of these very rows."""
     digest = hashlib.sha256(prepared.x.tobytes()).hexdigest()[:16]
     storage = None
     if journal is not None:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        try:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+        except ValueError as problem:
+            raise InputError(
+                f"{journal} cannot be read ({problem}): delete it, and the search begins anew"
+            ) from problem
     return optuna.create_study(
         study_name=f"churn {prepared.panel.as_of.isoformat()} {digest}",
         direction="minimize",
         storage=storage,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=int(PARAMETERS["seed"])),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
     )
 

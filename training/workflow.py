@@ -57,12 +57,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Training:
-    """What came out of a training; ``forward`` figures are None where the history is too short for any."""
+    """What came out of a training; the figures are None where the history is too short for any.
+
+    ``champion`` tells whether the models are the champion now: the first ones are, whatever the gates say.
+    """
 
     registered: Registered
     comparison: Comparison | None
     timing: TimingComparison | None
     verdicts: list[Verdict]
+    champion: bool
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def train_and_register(
     )
     if promote and passed:
         registry.promote(name, registered.version)
-    return Training(registered, fitted.comparison, fitted.timing, verdicts)
+    standing = registry.champion(name) == registered.version
+    return Training(registered, fitted.comparison, fitted.timing, verdicts, standing)
 
 
 def _champion(registry: Registry, name: str, as_of: pd.Timestamp) -> ChurnModel | None:

@@ -40,7 +40,9 @@ app.command()(monitor)
 AsOf = Annotated[
     str, typer.Option("--as-of", help="Date (00:00 UTC) or instant; nothing at or after it is used.")
 ]
-Model = Annotated[str, typer.Option("--model", help="champion, challenger, latest, or a version number.")]
+Model = Annotated[
+    str, typer.Option("--model", help="champion, challenger, previous, latest, or a version number.")
+]
 StoreUrl = Annotated[
     str | None,
     typer.Option("--store", help="URL of the store; by default PATRON_STORE, or else sqlite:///store.db."),

@@ -18,7 +18,7 @@ def monitor(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into.")],
     model: Annotated[
-        str, typer.Option("--model", help="champion, challenger, latest, or a version number.")
+        str, typer.Option("--model", help="champion, challenger, previous, latest, or a version number.")
     ] = "champion",
     scores: Annotated[
         Path | None,

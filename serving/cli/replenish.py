@@ -28,7 +28,7 @@ def replenish(
     with console.status("fitting the cycles"):
         model = fit_replenishment(shop, at)
     needs = due(model, shop, at)
-    write_parquet(needs, out)
+    write_parquet(needs.astype({"product_id": "str"}), out)  # a file has one type for it, all null or not
     items = [item for level in model.levels.values() for item in level.items if item.repeats]
     levels = {level: sum(item.level == level for item in items) for level in model.levels}
     told = ", ".join(f"{count:,} of level {level}" for level, count in levels.items())

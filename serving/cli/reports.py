@@ -71,7 +71,19 @@ def print_training(console: Console, training: Training) -> None:
             mark = "passed" if verdict.passed else "NOT PASSED"
             table.add_row(verdict.name, f"{verdict.value:.4f}", f"{verdict.bound:.4f}", mark)
         console.print(table)
-    console.print(f"registered {registered.name} version {registered.version} (run {registered.run_id})")
+    missed = sum(not verdict.passed for verdict in training.verdicts)
+    gates = (
+        f"{missed} of {len(training.verdicts)} gates not passed" if training.verdicts else "no gate judged"
+    )
+    standing = "champion" if training.champion else "challenger; `patron promote` makes it champion"
+    console.print(
+        f"registered {registered.name} version {registered.version} (run {registered.run_id}): {standing} ({gates})"
+    )
+    if training.registered.models.churn.trees is None:
+        console.print(
+            f"too few customers to grow trees on: MBG/NBD by the seasonal clock; scores name the version "
+            f"{registered.models.label(registered.version)}"
+        )
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -98,12 +98,15 @@ def test_the_page_says_what_one_has_to_know():
         "| rows | 98,765 (customer, cutoff, bin), 4,321 of them with the order, made of 23,456 (customer, cutoff) at 2 "
         "cutoffs from 2024-03-06T00:00:00 to 2024-06-24T00:00:00; a bin that was not over is left out |",
         "| features | 2, definitions 0123456789abcdef |",
-        "| calibration | slope 1.205, intercept 0.000 on forward out-of-fold log odds |",
+        "| calibration | slope 1.205, intercept 0.000 on forward out-of-fold log odds; the intercept gives the as-of's population "
+        "the mean of MBG/NBD by the clock |",
+        "| seasonal clock | level -0.100 (log speed of the last 8 weeks), next four weeks +0.250 against them a year ago, "
+        "believed by 50% |",
         "| parameters | num_leaves 8, learning_rate 0.03 |",
         "| auc | 0.8016 |",
         "| rows | 5741 |",
         "| parameters | num_leaves 12 |",
-        "| weight of the trees | 0.5 |",
+        "| weight of the trees | 0.5 of the log odds, MBG/NBD by the clock has the rest |",
         "| weight of the trees | 1 |",
         "| integrated_brier | 0.1432 |",
     ):

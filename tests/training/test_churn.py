@@ -291,7 +291,8 @@ def regulars(count, *, until="2024-12-31"):
 def test_too_few_customers_are_refused_with_what_is_needed(tmp_path):
     warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(regulars(20)))
     with pytest.raises(
-        TooLittleHistory, match="needs 30 customers with an order before it, and one who came again"
+        TooLittleHistory,
+        match="needs 30 customers with an order, and one who came again, at it and 90 days before",
     ):
         prepare(warehouse, pd.Timestamp("2024-12-31"))
 

@@ -18,7 +18,7 @@ from training.components import (
     matrix,
     periods,
 )
-from training.predict import Predictions, load_models, predict, save_models
+from training.predict import Predictions, load_models, predict, save_models, seal
 from training.survival import BIN_ENDS
 from training.value.predict import ValuePredictions
 
@@ -64,7 +64,7 @@ def test_what_is_saved_is_what_is_loaded(models, folder, frame):
 
 def test_a_model_is_text_files_only(folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["MODEL_CARD.md", "VALUE_CARD.md", *FILES]
+        ["MODEL_CARD.md", "VALUE_CARD.md", "files.json", *FILES]
     )
     for name in ("churn", "timing", "value"):
         assert (folder / f"{name}_trees.txt").read_text(encoding="utf-8").startswith("tree\n")
@@ -74,7 +74,7 @@ def test_a_model_is_text_files_only(folder):
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ModelError, match=rf"model holds no (value )?model: .*{name} is missing"):
+    with pytest.raises(ModelError, match=rf"model holds no model: {name} is missing"):
         load_models(folder)
 
 
@@ -93,6 +93,7 @@ def with_card(folder, name, change):
     path = folder / f"{name}_card.json"
     card = {"churn": ChurnCard, "timing": TimingCard}[name].from_json(path.read_text())
     path.write_text(change(card).to_json())
+    seal(folder)
     return card
 
 
@@ -305,6 +306,23 @@ def test_the_matrix_has_the_models_order_and_nan_for_null():
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_model_is_named(models, tmp_path, name):
     save_models(models, tmp_path)
+    half = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(half[: len(half) // 2])
+    with pytest.raises(
+        ModelError, match=rf"holds a damaged model \({name} is not what was saved\): train again"
+    ):
+        load_models(tmp_path)
+    # ... and what was never a model, though it is what was saved
     (tmp_path / name).write_text("x")
+    seal(tmp_path)
     with pytest.raises(ModelError, match=r"holds a damaged (value )?model"):
         load_models(tmp_path)
+
+
+def test_the_list_of_files_is_needed(folder):
+    (folder / "files.json").write_text("x")
+    with pytest.raises(ModelError, match="holds a damaged model"):
+        load_models(folder)
+    (folder / "files.json").unlink()
+    with pytest.raises(ModelError, match="holds no model: files.json is missing"):
+        load_models(folder)

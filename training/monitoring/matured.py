@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.build import build
+from features.build import build, order_span
 from features.errors import InputError
 from features.warehouse import Warehouse
 from training.components import ChurnModel, churn_probability
@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 
 STEP_DAYS = 28
 """Between the past as-ofs at which a model is asked again, from its own as-of on."""
+
+_SILENCE = pd.Timedelta(days=7)
+"""Without any order up to the end of a horizon, so long, orders have not come in rather than not been placed."""
 
 MOST = 13
 """Past as-ofs that are asked again: the last year's."""
@@ -100,7 +103,7 @@ def rescored(warehouse: Warehouse, model: ChurnModel, as_of: pd.Timestamp, versi
     The model has seen nothing at or after its own as-of, so these are the scores it would have given.
     """
     card, first = model.card, pd.Timestamp(model.card.as_of)
-    last = as_of - pd.Timedelta(days=card.horizon_days) - warehouse.largest_lag()
+    last = as_of - pd.Timedelta(days=card.horizon_days) - warehouse.largest_lag(as_of)
     cutoffs = pd.date_range(first, last, freq=f"{STEP_DAYS}D")[-MOST:] if first <= last else ()
     scores = []
     for cutoff in cutoffs:
@@ -139,8 +142,14 @@ def hold_against(
     A horizon is over once it ended the warehouse's largest declared lag ago.
     """
     matured, unjudged = [], []
+    span = order_span(warehouse, known_by=as_of)
     for one in scores:
-        over = one.as_of + pd.Timedelta(days=one.horizon_days) + warehouse.largest_lag()
+        ends = one.as_of + pd.Timedelta(days=one.horizon_days)
+        if span is None or span[1] < ends - _SILENCE:
+            seen = "there are no orders" if span is None else f"orders end at {span[1]}"
+            unjudged.append(Unjudged(one.as_of, one.source, f"{seen}, before its horizon does at {ends}"))
+            continue
+        over = one.as_of + pd.Timedelta(days=one.horizon_days) + warehouse.largest_lag(as_of)
         if over > as_of:
             unjudged.append(Unjudged(one.as_of, one.source, f"outcomes are known from {over} on"))
             continue
@@ -195,6 +204,7 @@ def _read(path: Path) -> Iterator[PastScores]:
             f"{path}: holds no scores, columns {', '.join(missing)} are missing; --scores names a folder of files that "
             "`patron score` wrote, and nothing else"
         )
+    _check_columns(path, frame)
     scored = frame[frame["status"] == "ok"]
     for (as_of, horizon, version), rows in scored.groupby(["as_of", "horizon_days", "model_version"]):
         p = rows["churn_probability"].to_numpy(dtype=np.float64)
@@ -207,3 +217,26 @@ def _read(path: Path) -> Iterator[PastScores]:
             )
         customers = rows["customer_id"].to_numpy(dtype=object)
         yield PastScores(pd.Timestamp(as_of), int(horizon), str(version), customers, p, path.name)
+
+
+def _check_columns(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse columns of other types than `patron score` writes, and nulls where a score has none."""
+    types = pd.api.types
+    kinds = {
+        "as_of": ("a time without zone", types.is_datetime64_dtype),
+        "horizon_days": ("whole days above 0", types.is_integer_dtype),
+        "churn_probability": ("a number", types.is_float_dtype),
+    }
+    for name, (kind, fits) in kinds.items():
+        if frame.columns.tolist().count(name) != 1 or not fits(frame[name]):
+            raise InputError(
+                f"{path}: column {name} must be there once and hold {kind}, as `patron score` writes it"
+            )
+    if len(frame) and frame["horizon_days"].min() <= 0:
+        raise InputError(f"{path}: horizon_days must be above 0, got {frame['horizon_days'].min()}")
+    ok = frame[frame["status"] == "ok"]
+    for name in _NEEDED:
+        if ok[name].isna().any():
+            raise InputError(
+                f"{path}: {name} is null in {int(ok[name].isna().sum())} of {len(ok)} scored rows"
+            )

@@ -226,7 +226,7 @@ def _joined(parts: Sequence[Lists]) -> Lists:
 
 def _mature_cutoffs(warehouse: Warehouse, as_of: pd.Timestamp) -> list[pd.Timestamp]:
     """Return the last cutoffs that have history before them and whose horizon ended by the as-of, oldest first."""
-    span, lag = order_span(warehouse, known_by=as_of), warehouse.largest_lag()
+    span, lag = order_span(warehouse, known_by=as_of), warehouse.largest_lag(as_of)
     last = as_of - pd.Timedelta(days=HORIZON_DAYS) - lag
     cutoffs = [last - pd.Timedelta(days=STEP_DAYS * step) for step in range(MAX_CUTOFFS)]
     mature = (

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from features.contract import Contract
 from training.baselines import MBGNBD
@@ -22,6 +22,7 @@ SPAN_DAYS = 28
 # Chosen on a plateau of Online Retail II and two made-up retailers; see experiments/value.
 _FADES_DAYS = 84.0
 _UNSEASONED = 0.5
+_YEAR_DAYS = 365
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ class Season:
     then: float = 0.0
     after: tuple[float, ...] = ()
 
-    def shift(self, horizon_days: float) -> float:
-        """Return the log of the mean factor over a horizon from the instant on."""
-        days = np.arange(0.5, horizon_days)
+    def shift(self, horizon_days: float, ahead_days: ArrayLike = 0.0) -> Floats:
+        """Return the log of the mean factor over horizons that begin so many days, cut to whole ones, after the instant."""
+        begin, place = np.unique(np.floor(np.asarray(ahead_days, dtype=np.float64)), return_inverse=True)
+        days = begin[:, None] + np.arange(0.5, horizon_days)
         fade = np.exp(-days / _FADES_DAYS)
         if not self.after:
-            return float(np.log(np.exp(_UNSEASONED * self.now * fade).mean()))
-        span = np.minimum(days // SPAN_DAYS, len(self.after) - 1).astype(np.int64)
-        return float(np.log(np.exp(np.array(self.after)[span] + fade * (self.now - self.then)).mean()))
+            return np.asarray(np.log(np.exp(_UNSEASONED * self.now * fade).mean(axis=1))[place])
+        # a year on, the same weeks come again; the odd day of a year goes to its last span
+        span = np.minimum(days % _YEAR_DAYS // SPAN_DAYS, len(self.after) - 1).astype(np.int64)
+        log_pace = np.array(self.after)[span] + fade * (self.now - self.then)
+        return np.asarray(np.log(np.exp(log_pace).mean(axis=1))[place])
 
 
 @dataclass(frozen=True)

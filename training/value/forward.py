@@ -110,12 +110,12 @@ def _level(forward: ForwardSpend) -> float:
     """Return the log by which more was spent than predicted, in the mean of the folds, shrunk.
 
     Of whole years only: the error of a part of a year has the sign of its season, and carried on to another season it is the
-    wrong way round.
+    wrong way round. No fold counts for more than a factor of two either way: what is further off is no matter of level.
     """
     if forward.horizon_days < _YEAR_DAYS:
         return 0.0
     errors = [
-        np.log(max(forward.spent[here].sum() / forward.predicted[here].sum(), 0.1))
+        np.log(np.clip(forward.spent[here].sum() / forward.predicted[here].sum(), 0.5, 2.0))
         for here in (forward.fold == number for number in np.unique(forward.fold))
     ]
     return float(np.sum(errors) / (len(errors) + _LEVEL_FOLDS))

@@ -115,7 +115,7 @@ def prepare_value(warehouse: Warehouse, prepared: Prepared) -> PreparedValue:
     span = order_span(warehouse, known_by=panel.as_of)
     first = panel.as_of if span is None else span[0]
     pace = read_pace(warehouse, [*cutoffs, panel.as_of], first, panel.as_of)
-    lag = pd.Timedelta(warehouse.largest_lag())
+    lag = pd.Timedelta(warehouse.largest_lag(panel.as_of))
     outlooks = tuple(_outlook(warehouse, prepared, spends, days, lag) for days in VALUE_HORIZONS_DAYS)
     settings = warehouse.settings()
     return PreparedValue(

@@ -22,7 +22,7 @@ from training.gamma_gamma import GammaGamma, expected_mean_spend
 from training.value.card import ValueCard, value_page
 
 __all__ = [
-    "VALUE_FILES",
+    "VALUE_CARD",
     "VALUE_HORIZONS_DAYS",
     "ValueModel",
     "ValuePredictions",
@@ -39,10 +39,10 @@ Floats = NDArray[np.float64]
 VALUE_HORIZONS_DAYS = (90, 365)
 """Horizons that have a card; the trees are fitted to the first."""
 
-_TREES, _CARD, _PAGE = "value_trees.txt", "value_card.json", "VALUE_CARD.md"
-VALUE_FILES = (_TREES, _CARD)
-"""What a folder with a value model has; one without trees has the card alone."""
+VALUE_CARD = "value_card.json"
+"""The file that a folder with a value model has."""
 
+_TREES, _PAGE = "value_trees.txt", "VALUE_CARD.md"
 # Least purchase days expected of anybody: finite logarithms, and nothing of a total.
 _LEAST = 1e-12
 
@@ -64,7 +64,7 @@ class ValuePredictions:
     predicted_clv_90d, predicted_clv
         Spend net of refunds in the next 90 and 365 days; the latter never below the former.
     predicted_clv_low, predicted_clv_high
-        10-90 % band of the 365 days.
+        10-90 % band of the 365 days; the upper end is never below the expectation.
     predicted_number_of_orders
         In the next 365 days.
     """
@@ -88,7 +88,9 @@ def log_mean_spend(spend: GammaGamma, cap: float, columns: Columns) -> Floats:
     return np.asarray(np.log(expected_mean_spend(spend, days, mean)))
 
 
-def predict_value(model: ValueModel, columns: Columns, threads: int = 1) -> ValuePredictions:
+def predict_value(
+    model: ValueModel, columns: Columns, threads: int = 1, *, ahead_days: Floats | float = 0.0
+) -> ValuePredictions:
     """Predict spends, their band and orders.
 
     Parameters
@@ -97,6 +99,8 @@ def predict_value(model: ValueModel, columns: Columns, threads: int = 1) -> Valu
         Features of customers with an order, as ``features.build`` gives them.
     threads
         LightGBM's; one is fastest for few rows and the only civil choice inside a server.
+    ahead_days
+        From the model's as-of to the cutoff of the features: one figure, or one a row. The season is told from there.
 
     Raises
     ------
@@ -108,11 +112,14 @@ def predict_value(model: ValueModel, columns: Columns, threads: int = 1) -> Valu
     spends, orders = [], []
     for horizon in card.horizons:
         expected = purchase_days(card.baseline, columns, horizon.horizon_days)
-        orders.append(expected * np.exp(card.season.shift(horizon.horizon_days) + horizon.log_level))
+        orders.append(
+            expected * np.exp(card.season.shift(horizon.horizon_days, ahead_days) + horizon.log_level)
+        )
         spends.append(orders[-1] * np.exp(rate + added))
     year = np.maximum(*spends)
     low, high = card.horizons[1].band.around(year, orders[1])
-    return ValuePredictions(spends[0], year, low, high, orders[1])
+    # of few customers who are likely to spend nothing, the mean lies above nine in ten
+    return ValuePredictions(spends[0], year, low, np.maximum(high, year), orders[1])
 
 
 def expected_spend(model: ValueModel, columns: Columns, horizon_days: float, threads: int = 1) -> Floats:
@@ -141,7 +148,7 @@ def save_value(model: ValueModel, folder: Path) -> None:
     (folder / _TREES).unlink(missing_ok=True)
     if model.trees is not None:
         model.trees.save_model(folder / _TREES)
-    (folder / _CARD).write_text(model.card.to_json(), encoding="utf-8")
+    (folder / VALUE_CARD).write_text(model.card.to_json(), encoding="utf-8")
     (folder / _PAGE).write_text(value_page(model.card), encoding="utf-8")
 
 
@@ -156,7 +163,7 @@ def load_value(folder: Path) -> ValueModel:
         The features have changed since.
     """
     try:
-        card = ValueCard.from_json((folder / _CARD).read_text(encoding="utf-8"))
+        card = ValueCard.from_json((folder / VALUE_CARD).read_text(encoding="utf-8"))
         trees = None
         if card.tree_weight:
             trees = lgb.Booster(model_str=(folder / _TREES).read_text(encoding="utf-8"))

@@ -95,7 +95,7 @@ def read_pace(
     known_by
         Purchases as they were known at this instant.
     """
-    lag = pd.Timedelta(warehouse.largest_lag())
+    lag = pd.Timedelta(warehouse.largest_lag(known_by))
     wanted = {start for at in instants for start in span_starts(at, lag)}
     starts = sorted(start for start in wanted if start >= first + pd.Timedelta(days=SPAN_DAYS))
     if not starts:
