@@ -324,5 +324,5 @@ def test_the_list_of_files_is_needed(folder):
     with pytest.raises(ModelError, match="holds a damaged model"):
         load_models(folder)
     (folder / "files.json").unlink()
-    with pytest.raises(ModelError, match="holds no model: files.json is missing"):
+    with pytest.raises(ModelError, match=r"holds no model: files.json is missing"):
         load_models(folder)
