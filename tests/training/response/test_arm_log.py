@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.errors import InputError
-from training.arm_log import make_log
+from training.response.arm_log import make_log
 
 ARMS = ["b", "a", "a", "b"]
 
