@@ -169,7 +169,8 @@ def reasons(model: ChurnModel, frame: pd.DataFrame, *, most: int = 3, language: 
     said = []
     for row, groups in enumerate(order):
         raised = values[row, groups[0]] >= WORTH_MENTIONING
-        worth = [group for group in groups if abs(values[row, group]) >= WORTH_MENTIONING] or [groups[0]]
+        worth = [group for group in groups if abs(values[row, group]) >= WORTH_MENTIONING]
+        worth = worth or [int(np.abs(values[row]).argmax())]
         but = LANGUAGES[language] if raised else ""
         told = [f"{but if values[row, group] < 0 else ''}{sentences[group][row]}" for group in worth]
         said.append(told + [None] * (most - len(told)))

@@ -277,8 +277,9 @@ def test_score_file(patron, shop, tmp_path):
     assert list(scores.columns) == [
         "customer_id", "as_of", "scored_at", "horizon_days", "churn_probability", "p_order_7d", "p_order_14d",
         "p_order_30d", "p_order_60d", "p_order_90d", "expected_date_of_next_order", "earliest_date_of_next_order",
-        "latest_date_of_next_order", "average_days_between_orders", "average_order_value", "historic_clv", "status",
-        "model_version",
+        "latest_date_of_next_order", "average_days_between_orders", "average_order_value", "historic_clv",
+        "predicted_clv_90d", "predicted_clv", "predicted_clv_low", "predicted_clv_high", "predicted_number_of_orders",
+        "total_clv", "status", "model_version",
     ]  # fmt: skip
     assert scores["customer_id"].is_unique
     assert len(scores) == 1500
@@ -770,7 +771,6 @@ def test_an_unknown_population(patron, shop, tmp_path):
     [
         ("2020-01-01", ("2020-01-01", "the first one in", "choose a later --as-of")),
         ("2025-06-01", ("days of orders behind it and needs 180", "choose a later --as-of")),
-        ("2025-07-20", ("training as of 2025-07-20", "needs 500", "choose a later --as-of")),
     ],
 )
 def test_too_little_history_to_train(patron, shop, as_of, words):
@@ -802,7 +802,7 @@ def test_an_unknown_model_version(patron, shop, tmp_path, command, which):
     arguments = asks(shop.warehouse.path, tmp_path)[command]
     line = told(patron(command, *arguments, "--model", which))
     assert f"no model {shop.registered.name} {which!r} in sqlite:///" in line
-    assert "champion, challenger, latest or a version number" in line
+    assert "choose another of champion, challenger, previous" in line
 
 
 def test_no_model_yet(patron, shop, tmp_path):

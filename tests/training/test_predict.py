@@ -140,6 +140,7 @@ def test_cards_of_an_older_patron_are_refused_as_such(folder):
         card = json.loads(path.read_text())
         del card["contract"]["types"], card["contract"]["definitions"]
         path.write_text(json.dumps(card))
+    seal(folder)
     with pytest.raises(
         ContractError, match=r"0 types and 0 definitions of features: an older Patron wrote it"
     ):

@@ -131,7 +131,7 @@ def test_getting_a_model_leaves_nothing_behind(registry, trained, end, tmp_path,
 def test_a_version_that_does_not_exist_is_refused(registry, log, end, which):
     name = log(end).name
     for ask in (lambda: registry.get(name, which, end), lambda: registry.promote(name, which)):
-        with pytest.raises(ModelError, match="train one with `patron train`, or choose champion"):
+        with pytest.raises(ModelError, match="train one with `patron train`, or choose another of champion"):
             ask()
 
 
@@ -218,18 +218,18 @@ def test_the_run_holds_parameters_metrics_and_the_verdict(run, trained, models):
     assert run.data.params == {name: str(value) for name, value in expected.items()}
     folds = {name: value for name, value in run.data.metrics.items() if name.startswith("fold_")}
     assert set(folds) == {"fold_log_loss", "fold_ece"}
-    assert run.data.metrics == trained.comparison.flat() | trained.timing.flat() | folds
+    value = models.value.card.metrics
+    assert run.data.metrics == trained.comparison.flat() | trained.timing.flat() | folds | value
     assert run.data.tags["gates"] == "passed"
     assert run.info.status == "FINISHED"
 
 
 def test_the_run_holds_the_model_and_the_pictures_as_files_anybody_can_read(client, run, tmp_path):
-    expected = ["model/MODEL_CARD.md"]
-    expected += [
-        f"model/{name}_{part}" for name in ("churn", "timing") for part in ("card.json", "trees.txt")
-    ]
+    expected = ["model/MODEL_CARD.md", "model/VALUE_CARD.md", "model/files.json"]
+    models = ("churn", "timing", "value")
+    expected += [f"model/{name}_{part}" for name in models for part in ("card.json", "trees.txt")]
     expected += [f"pictures/{name}.png" for name in ("calibration", "lift", "survival")]
-    assert sorted(files(client, run.info.run_id)) == expected
+    assert sorted(files(client, run.info.run_id)) == sorted(expected)
     folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     for path in expected:
         content = (folder / path).read_bytes()

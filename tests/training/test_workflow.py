@@ -40,6 +40,7 @@ def test_a_training_is_judged_and_registered(trained, forward, shop, said):
         "building features at the training cutoffs",
         "predicting forward, to judge and to calibrate",
         "fitting on all that is known",
+        "predicting what will be spent",
         "registering the models",
     ]
 
