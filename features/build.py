@@ -25,6 +25,7 @@ from features.errors import InputError
 from features.kernel import Computed, compute_blocks
 from features.plan import Plan
 from features.seasons import base_seasons
+from features.sql import usable
 from features.streams import partitions, read
 from features.vocabulary import Feature
 from features.warehouse import Warehouse
@@ -296,13 +297,10 @@ def order_span(
     known_by
         As they were known at this instant; None: of any version that was ever known.
     """
-    usable = "true"
-    if known_by is not None:
-        at = f"TIMESTAMP '{known_by}'"
-        usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
+    known = "true" if known_by is None else usable(known_by)
     with warehouse.connect() as connection:
         query = f"""SELECT min(paid_at), max(paid_at) FROM order_lines
-                    WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable}"""
+                    WHERE kind = 'sale' AND customer_id IS NOT NULL AND {known}"""
         first, last = connection.execute(query).fetchall()[0]
     return None if first is None else (pd.Timestamp(first), pd.Timestamp(last))
 

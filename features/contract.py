@@ -1,7 +1,8 @@
 """The columns a model was trained on: names, types, order, and digests of their definitions. It travels with the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from features.catalogue import FEATURES, digest
 from features.errors import ContractError
@@ -36,6 +37,15 @@ class Contract:
     types: tuple[str, ...]
     definitions: tuple[str, ...]
     digest: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Contract":
+        """Read what ``dataclasses.asdict`` made of one and JSON kept.
+
+        That of an older Patron, which lacks parts, is refused by ``require_same``.
+        """
+        types, definitions = (tuple(data.get(part, ())) for part in ("types", "definitions"))
+        return cls(tuple(data["names"]), types, definitions, data["digest"])
 
     def require(self, given: Sequence[str]) -> None:
         """Refuse columns among which one of these is missing; others beside them and another order will do.

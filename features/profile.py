@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from features.sql import one_id, usable_at
 from features.tables import TABLES
 from features.warehouse import Warehouse
 
-__all__ = ["CONSENT_CHANNELS", "CONSENT_PURPOSES", "PROFILE_COLUMNS", "consents", "profiles", "usable_at"]
+__all__ = ["CONSENT_CHANNELS", "CONSENT_PURPOSES", "PROFILE_COLUMNS", "consents", "profiles"]
 
 PROFILE_COLUMNS = (
     "display_name",
@@ -46,7 +47,7 @@ def profiles(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
             stores_at AS (SELECT source, store_id, timezone FROM stores WHERE {usable_at(as_of)}),
             people AS (
                 SELECT c.* EXCLUDE (customer_id), c.customer_id AS own_id, s.timezone AS store_timezone,
-                       {_ONE_ID} AS customer_id
+                       {one_id("c")} AS customer_id
                 FROM (SELECT * FROM customers WHERE {usable_at(as_of)}
                       AND (registered_at IS NULL OR registered_at < {at})) c
                 LEFT JOIN links_at l ON l.source = c.source AND l.customer_id = c.customer_id
@@ -71,7 +72,7 @@ def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
         frame: pd.DataFrame = connection.sql(f"""
             WITH links_at AS (SELECT source, customer_id, one_id FROM links WHERE {usable_at(as_of)}),
             words AS (
-                SELECT {_ONE_ID} AS customer_id, c.channel, c.purpose, c.status, c."at"
+                SELECT {one_id("c")} AS customer_id, c.channel, c.purpose, c.status, c."at"
                 FROM (SELECT source, customer_id, channel, purpose, status, "at" FROM consents
                       WHERE {usable_at(as_of)} AND "at" < {at}
                       UNION ALL SELECT source, customer_id, channel, 'marketing', 'UNSUBSCRIBED', unsubscribed_at
@@ -82,14 +83,3 @@ def consents(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
             FROM words GROUP BY customer_id, channel, purpose ORDER BY customer_id, channel, purpose
         """).df()
     return frame
-
-
-# c: the source's row, l: its link
-_ONE_ID = """coalesce(l.one_id, CASE WHEN c.source = 'main' THEN c.customer_id
-                                     ELSE c.source || ':' || c.customer_id END)"""
-
-
-def usable_at(as_of: pd.Timestamp) -> str:
-    """Return the SQL condition that a row version was what the business knew at this instant."""
-    at = f"TIMESTAMP '{as_of}'"
-    return f"known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from features.incoming import instant_of
 from features.load import Arrival, LoadReport
-from features.profile import usable_at
+from features.sql import usable_at
 from features.warehouse import Warehouse
 from serving.store import OpenFact, Store
 

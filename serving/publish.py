@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from features.contract import current_contract
 from features.packed import LAYOUT, pack
-from features.profile import PROFILE_COLUMNS, consents, profiles, usable_at
+from features.profile import PROFILE_COLUMNS, consents, profiles
 from features.seasons import SEASONS_AHEAD_DAYS, Base
+from features.sql import usable_at
 from features.streams import partitions, read
 from features.warehouse import Warehouse
 from features.windows import DAY_US

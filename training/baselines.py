@@ -19,7 +19,7 @@ A history is frequency x (days with a purchase after the first such day), recenc
 purchase to the last, 0 when x = 0) and age T (weeks from the first purchase to the cutoff).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -32,9 +32,14 @@ from training.calibration import expit
 __all__ = [
     "MBGNBD",
     "MINIMUM_CUSTOMERS",
+    "Histories",
+    "checked_history",
+    "checked_horizon",
     "expected_purchases",
     "fit_mbg_nbd",
+    "histories_of",
     "log_likelihood",
+    "maximise",
     "probability_alive",
     "probability_no_purchase",
 ]
@@ -70,7 +75,7 @@ class MBGNBD:
 
 
 @dataclass(frozen=True, eq=False)
-class _Histories:
+class Histories:
     """Distinct histories, how many customers have each, and ``at_least[k]``: how many have x >= k."""
 
     frequency: Floats
@@ -79,6 +84,9 @@ class _Histories:
     weight: Floats
     at_least: Floats
     customers: float
+
+
+Likelihood = Callable[[Floats, Histories], tuple[float, Floats]]
 
 
 def fit_mbg_nbd(
@@ -103,18 +111,44 @@ def fit_mbg_nbd(
     InputError
         An impossible history, or arrays of different lengths.
     """
-    histories = _histories(frequency, recency_weeks, age_weeks, weights)
-    _check_evidence(histories)
+    histories = histories_of(frequency, recency_weeks, age_weeks, weights)
+    return MBGNBD(*maximise(_log_likelihood_and_gradient, histories, "MBG/NBD"))
+
+
+def maximise(likelihood: Likelihood, histories: Histories, name: str) -> list[float]:
+    """Return the four parameters at the mode of a likelihood and the weak prior.
+
+    Parameters
+    ----------
+    likelihood
+        Log parameters and histories -> log-likelihood and its gradient in them.
+    name
+        Of the model, for messages.
+
+    Raises
+    ------
+    TooLittleHistory
+        As of ``fit_mbg_nbd``.
+    """
+    _check_evidence(histories, name)
     starts = _starts(histories)
     bounds = [(centre - _LOG_RANGE, centre + _LOG_RANGE) for centre in starts[0]]
+
+    def penalised(log_parameters: Floats) -> tuple[float, Floats]:
+        """Negative log posterior and its gradient, per customer: tolerances must not depend on their number."""
+        value, gradient = likelihood(log_parameters, histories)
+        away = (log_parameters - starts[0]) / _PRIOR_SD
+        penalty = 0.5 * float(away @ away)
+        return (penalty - value) / histories.customers, (away / _PRIOR_SD - gradient) / histories.customers
+
     for start in starts:
         found = scipy.optimize.minimize(
-            _penalised, start, (histories, starts[0]), "L-BFGS-B", jac=True, bounds=bounds, options=_SEARCH
+            penalised, start, method="L-BFGS-B", jac=True, bounds=bounds, options=_SEARCH
         )
         if found.success:
-            return MBGNBD(*np.exp(found.x).tolist())
+            return list(np.exp(found.x).tolist())
     raise TooLittleHistory(
-        f"MBG/NBD did not converge on {histories.customers:g} customers from {len(starts)} starts "
+        f"{name} did not converge on {histories.customers:g} customers from {len(starts)} starts "
         f"({found.message}). Check recency and age (both in weeks), or fit on a longer history."
     )
 
@@ -123,7 +157,7 @@ def log_likelihood(
     model: MBGNBD, frequency: ArrayLike, recency_weeks: ArrayLike, age_weeks: ArrayLike
 ) -> float:
     """Log-likelihood of all histories together (natural, without the prior); shapes as in ``fit_mbg_nbd``."""
-    histories = _histories(frequency, recency_weeks, age_weeks, None)
+    histories = histories_of(frequency, recency_weeks, age_weeks, None)
     return _log_likelihood_and_gradient(np.log(astuple(model)), histories)[0]
 
 
@@ -135,7 +169,7 @@ def probability_alive(
     The arguments may have any shapes that broadcast; the result has the broadcast shape. Not the probability
     of a further purchase within some horizon: for that see ``probability_no_purchase``.
     """
-    x, recency, age = _checked(frequency, recency_weeks, age_weeks)
+    x, recency, age = checked_history(frequency, recency_weeks, age_weeks)
     log_ratio = np.log(model.alpha + age) - np.log(model.alpha + recency)
     return expit(np.log(model.b + x) - np.log(model.a) - (model.r + x) * log_ratio)
 
@@ -158,8 +192,8 @@ def probability_no_purchase(
 
     The arguments may have any shapes that broadcast (one horizon, or one each); the horizon is >= 0.
     """
-    x, _, age = _checked(frequency, recency_weeks, age_weeks)
-    horizon = _checked_horizon(horizon_weeks)
+    x, _, age = checked_history(frequency, recency_weeks, age_weeks)
+    horizon = checked_horizon(horizon_weeks)
     any_if_alive = -np.expm1(-(model.r + x) * np.log1p(horizon / (model.alpha + age)))
     return np.asarray(1.0 - probability_alive(model, frequency, recency_weeks, age_weeks) * any_if_alive)
 
@@ -181,8 +215,8 @@ def expected_purchases(
 
     The pole at a = 1 is removable. Loads scipy.special on first use, unlike the probabilities.
     """
-    x, _, age = _checked(frequency, recency_weeks, age_weeks)
-    horizon = _checked_horizon(horizon_weeks)
+    x, _, age = checked_history(frequency, recency_weeks, age_weeks)
+    horizon = checked_horizon(horizon_weeks)
     # Nearer to the pole, cancellation would cost more digits than moving away from it does.
     a = model.a if abs(model.a - 1.0) > 1e-6 else 1.0 + 1e-6
     total = a + model.b + x
@@ -193,15 +227,7 @@ def expected_purchases(
     return np.asarray(alive * total / (a - 1.0) * bracket)
 
 
-def _penalised(log_parameters: Floats, histories: _Histories, centre: Floats) -> tuple[float, Floats]:
-    """Negative log posterior and its gradient, per customer: tolerances must not depend on their number."""
-    value, gradient = _log_likelihood_and_gradient(log_parameters, histories)
-    away = (log_parameters - centre) / _PRIOR_SD
-    penalty = 0.5 * float(away @ away)
-    return (penalty - value) / histories.customers, (away / _PRIOR_SD - gradient) / histories.customers
-
-
-def _log_likelihood_and_gradient(log_parameters: Floats, histories: _Histories) -> tuple[float, Floats]:
+def _log_likelihood_and_gradient(log_parameters: Floats, histories: Histories) -> tuple[float, Floats]:
     """Log-likelihood and its gradient in the log parameters.
 
     Gamma and beta functions differ by whole steps only: log Gamma(r+x)/Gamma(r) is the sum of log(r+k) over
@@ -228,16 +254,17 @@ def _log_likelihood_and_gradient(log_parameters: Floats, histories: _Histories) 
     return float(value), np.array([d_r * r, d_alpha * alpha, d_a * a, d_b * b])
 
 
-def _starts(histories: _Histories) -> tuple[Floats, Floats]:
+def _starts(histories: Histories) -> tuple[Floats, Floats]:
     """Log parameters to start from: the observed purchase rate, a third or a tenth dropping out each time."""
     age_of_one = float(histories.weight @ histories.age) / float(histories.weight @ histories.frequency)
     return np.log([0.5, 0.5 * age_of_one, 1.0, 2.0]), np.log([2.0, 2.0 * age_of_one, 0.2, 1.8])
 
 
-def _histories(
+def histories_of(
     frequency: ArrayLike, recency_weeks: ArrayLike, age_weeks: ArrayLike, weights: ArrayLike | None
-) -> _Histories:
-    columns = [np.atleast_1d(column) for column in _checked(frequency, recency_weeks, age_weeks)]
+) -> Histories:
+    """Return distinct histories; parameters and errors as of ``fit_mbg_nbd``."""
+    columns = [np.atleast_1d(column) for column in checked_history(frequency, recency_weeks, age_weeks)]
     weight = np.ones(len(columns[0])) if weights is None else np.asarray(weights, dtype=np.float64)
     lengths = [column.shape for column in (*columns, weight)]
     if len(set(lengths)) != 1 or len(lengths[0]) != 1 or not np.all((weight >= 0) & np.isfinite(weight)):
@@ -249,7 +276,7 @@ def _histories(
     x, recency, age, weight = _collapsed(*(column[present] for column in (*columns, weight)))
     counts = np.bincount(x.astype(np.int64), weights=weight, minlength=1).astype(np.float64)
     at_least = np.cumsum(counts[::-1])[::-1]
-    return _Histories(x, recency, age, weight, at_least, customers=float(at_least[0]))
+    return Histories(x, recency, age, weight, at_least, customers=float(at_least[0]))
 
 
 def _collapsed(x: Floats, recency: Floats, age: Floats, weight: Floats) -> Iterator[Floats]:
@@ -262,18 +289,19 @@ def _collapsed(x: Floats, recency: Floats, age: Floats, weight: Floats) -> Itera
     return iter((*(column[first] for column in rows), sums))
 
 
-def _check_evidence(histories: _Histories) -> None:
+def _check_evidence(histories: Histories, name: str) -> None:
     repeaters = float(histories.at_least[1:2].sum())
     if histories.customers < MINIMUM_CUSTOMERS or not repeaters:
         raise TooLittleHistory(
-            f"MBG/NBD needs {MINIMUM_CUSTOMERS} customers and a repeat purchase, got {histories.customers:g} "
+            f"{name} needs {MINIMUM_CUSTOMERS} customers and a repeat purchase, got {histories.customers:g} "
             f"customers, {repeaters:g} of them with one. Fit on a longer history."
         )
 
 
-def _checked(
+def checked_history(
     frequency: ArrayLike, recency_weeks: ArrayLike, age_weeks: ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
+    """Return histories as float64, in any shapes that broadcast; an impossible one is an InputError."""
     x, recency, age = (np.asarray(given, dtype=np.float64) for given in (frequency, recency_weeks, age_weeks))
     try:
         np.broadcast_shapes(x.shape, recency.shape, age.shape)
@@ -293,7 +321,8 @@ def _checked(
     return x, recency, age
 
 
-def _checked_horizon(horizon_weeks: ArrayLike) -> Floats:
+def checked_horizon(horizon_weeks: ArrayLike) -> Floats:
+    """Return horizons as float64, finite and 0 or above; others are an InputError."""
     horizon = np.asarray(horizon_weeks, dtype=np.float64)
     if not np.all((horizon >= 0) & np.isfinite(horizon)):
         raise InputError("horizon_weeks must be finite and >= 0.")

@@ -21,18 +21,8 @@ import numpy as np
 import scipy  # loads its parts on first use: a process that only predicts never loads scipy.optimize
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import InputError, TooLittleHistory
-from training.baselines import (
-    _LOG_RANGE,
-    _PRIOR_SD,
-    _SEARCH,
-    _check_evidence,
-    _checked,
-    _checked_horizon,
-    _Histories,
-    _histories,
-    _starts,
-)
+from features.errors import InputError
+from training.baselines import Histories, checked_history, checked_horizon, histories_of, maximise
 from training.calibration import expit
 
 __all__ = [
@@ -86,27 +76,15 @@ def fit_bg_nbd(
     InputError
         An impossible history, or arrays of different lengths.
     """
-    histories = _histories(frequency, recency_weeks, age_weeks, weights)
-    _check_evidence(histories)
-    starts = _starts(histories)
-    bounds = [(centre - _LOG_RANGE, centre + _LOG_RANGE) for centre in starts[0]]
-    for start in starts:
-        found = scipy.optimize.minimize(
-            _penalised, start, (histories, starts[0]), "L-BFGS-B", jac=True, bounds=bounds, options=_SEARCH
-        )
-        if found.success:
-            return BGNBD(*np.exp(found.x).tolist())
-    raise TooLittleHistory(
-        f"BG/NBD did not converge on {histories.customers:g} customers from {len(starts)} starts "
-        f"({found.message}). Check recency and age (both in weeks), or fit on a longer history."
-    )
+    histories = histories_of(frequency, recency_weeks, age_weeks, weights)
+    return BGNBD(*maximise(_log_likelihood_and_gradient, histories, "BG/NBD"))
 
 
 def log_likelihood(
     model: BGNBD, frequency: ArrayLike, recency_weeks: ArrayLike, age_weeks: ArrayLike
 ) -> float:
     """Log-likelihood of all histories together (natural, without the prior); shapes as in ``fit_bg_nbd``."""
-    histories = _histories(frequency, recency_weeks, age_weeks, None)
+    histories = histories_of(frequency, recency_weeks, age_weeks, None)
     return _log_likelihood_and_gradient(np.log(astuple(model)), histories)[0]
 
 
@@ -117,7 +95,7 @@ def probability_alive(
 
     The arguments may have any shapes that broadcast; the result has the broadcast shape.
     """
-    x, recency, age = _checked(frequency, recency_weeks, age_weeks)
+    x, recency, age = checked_history(frequency, recency_weeks, age_weeks)
     log_ratio = np.log(model.alpha + age) - np.log(model.alpha + recency)
     repeats = np.maximum(x, 1.0)
     alive = expit(np.log(model.b + repeats - 1.0) - np.log(model.a) - (model.r + x) * log_ratio)
@@ -136,8 +114,8 @@ def probability_no_purchase(
     Alive and with this history, lambda is Gamma(r+x, alpha+T) and the wait for the next purchase exponential:
     1 - P(alive) (1 - ((alpha+T)/(alpha+T+h))^(r+x)). The arguments may have any shapes that broadcast.
     """
-    x, _, age = _checked(frequency, recency_weeks, age_weeks)
-    horizon = _checked_horizon(horizon_weeks)
+    x, _, age = checked_history(frequency, recency_weeks, age_weeks)
+    horizon = checked_horizon(horizon_weeks)
     any_if_alive = -np.expm1(-(model.r + x) * np.log1p(horizon / (model.alpha + age)))
     return np.asarray(1.0 - probability_alive(model, frequency, recency_weeks, age_weeks) * any_if_alive)
 
@@ -157,8 +135,8 @@ def expected_purchases(
 
     The arguments may have any shapes that broadcast; the horizon is >= 0. Loads scipy.special on first use.
     """
-    x, _, age = _checked(frequency, recency_weeks, age_weeks)
-    horizon = _checked_horizon(horizon_weeks)
+    x, _, age = checked_history(frequency, recency_weeks, age_weeks)
+    horizon = checked_horizon(horizon_weeks)
     a = model.a if abs(model.a - 1.0) > _POLE else 1.0 + _POLE
     total = a + model.b + x - 1.0
     total = np.where(np.abs(total) > _POLE, total, _POLE)
@@ -169,15 +147,7 @@ def expected_purchases(
     return np.asarray(alive * total / (a - 1.0) * bracket)
 
 
-def _penalised(log_parameters: Floats, histories: _Histories, centre: Floats) -> tuple[float, Floats]:
-    """Negative log posterior and its gradient, per customer: tolerances must not depend on their number."""
-    value, gradient = _log_likelihood_and_gradient(log_parameters, histories)
-    away = (log_parameters - centre) / _PRIOR_SD
-    penalty = 0.5 * float(away @ away)
-    return (penalty - value) / histories.customers, (away / _PRIOR_SD - gradient) / histories.customers
-
-
-def _log_likelihood_and_gradient(log_parameters: Floats, histories: _Histories) -> tuple[float, Floats]:
+def _log_likelihood_and_gradient(log_parameters: Floats, histories: Histories) -> tuple[float, Floats]:
     """Log-likelihood and its gradient in the log parameters; gamma and beta functions as sums over k < x."""
     r, alpha, a, b = np.exp(log_parameters)
     bought = histories.at_least[1:]

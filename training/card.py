@@ -61,7 +61,7 @@ class ChurnCard:
         """Read what ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
         return cls(
-            contract=_contract(data.pop("contract")),
+            contract=Contract.of(data.pop("contract")),
             baseline=MBGNBD(**data.pop("baseline")),
             calibration=PlattCalibration(**data.pop("calibration")),
             clock=_clock(data.pop("clock")),
@@ -110,7 +110,7 @@ class TimingCard:
         """Read what ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
         return cls(
-            contract=_contract(data.pop("contract")),
+            contract=Contract.of(data.pop("contract")),
             baseline=MBGNBD(**data.pop("baseline")),
             bin_ends=tuple(data.pop("bin_ends")),
             cutoffs=tuple(data.pop("cutoffs")),
@@ -167,12 +167,6 @@ Not for: price or depth of discount by person; customers outside the population;
 Known weakness: the level of the probabilities is a forecast of the season. Where last year is not known, or was unlike this
 one, it can be off by some points; their order is less so.
 """
-
-
-def _contract(data: Mapping[str, Any]) -> Contract:
-    """Read a contract; that of an older card, which lacks types and definitions, is refused by ``require_same``."""
-    types, definitions = (tuple(data.get(part, ())) for part in ("types", "definitions"))
-    return Contract(tuple(data["names"]), types, definitions, data["digest"])
 
 
 def _season(clock: Clock) -> str:

@@ -9,7 +9,7 @@ The log odds of churn are ``intercept + slope * ((1 - tree_weight) * baseline + 
 - The slope is what forward predictions agree on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.contract import current_contract
+from training.boosting import fit_boosted
 from training.calibration import PlattCalibration, apply, expit, fit_slope, with_mean
 from training.card import ChurnCard
 from training.components import ChurnModel, blended, raw_scores
@@ -30,7 +31,6 @@ __all__ = [
     "PARAMETERS",
     "TREE_WEIGHT",
     "Forward",
-    "fit_boosted",
     "fold_predictions",
     "forward_predictions",
     "levelled",
@@ -56,9 +56,7 @@ TREE_WEIGHT = 0.6
 """The baseline has the rest: trees alone know the log's first seasons too well."""
 
 MONOTONE: Mapping[str, int] = {"days_since_last_order": 1}
-"""Longer silence never lowers churn, all else equal: it cost nothing (Online Retail II, mean logloss .5262 and .5259)."""
-
-_MANY_VALUES = 20_000_000
+"""Longer silence never lowers churn, all else equal: it costs nothing on Online Retail II (experiments/churn)."""
 
 
 @dataclass(frozen=True)
@@ -94,48 +92,6 @@ class Forward:
     def baseline_probability(self) -> Floats:
         """What MBG/NBD alone says."""
         return expit(self.start)
-
-
-def fit_boosted(
-    x: Floats,
-    y: NDArray[np.generic],
-    start: Floats,
-    parameters: Mapping[str, float | int],
-    names: Sequence[str],
-    monotone: Mapping[str, int] | None = None,
-) -> lgb.Booster:
-    """Fit trees on top of given log odds.
-
-    Parameters
-    ----------
-    parameters
-        As ``PARAMETERS``.
-    names
-        Of the columns of x.
-    monotone
-        Name of a column -> 1 where what is predicted may only rise with it, -1 where it may only fall.
-    """
-    own = {
-        name: value
-        for name, value in parameters.items()
-        if name not in ("num_boost_round", "min_share_in_leaf")
-    }
-    rows = max(20, round(float(parameters["min_share_in_leaf"]) * len(y)))
-    settings: dict[str, object] = {
-        "objective": "binary",
-        "min_data_in_leaf": rows,
-        "bagging_freq": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        # threads that wait for each other cost more than they bring on little data or a busy machine
-        "num_threads": 1 if x.size < _MANY_VALUES else 0,
-        "verbose": -1,
-        **own,
-    }
-    if monotone:
-        settings["monotone_constraints"] = [monotone.get(name, 0) for name in names]
-    data = lgb.Dataset(x, y, init_score=start, feature_name=list(names))
-    return lgb.train(settings, data, num_boost_round=int(parameters["num_boost_round"]))
 
 
 def fit_trees(

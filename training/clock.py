@@ -32,8 +32,7 @@ Floats = NDArray[np.float64]
 SPAN_DAYS = 28
 YEAR_SPANS, LEVEL_SPANS = 13, 2
 
-# Chosen on a plateau of 28 weekly as-ofs of Online Retail II (2011-02-28 to 09-05) and 18 of a made-up retailer: root mean
-# square error of the shift .05 and .05, of an even clock .17 and .14.
+# Chosen by hand, on weekly as-ofs of Online Retail II and of a made-up retailer; experiments/churn has what the clock brings.
 _FADES_DAYS = 84.0  # the level is divided by e in so many days: over 90 days .6 of it is left
 _UNSEASONED = 0.5  # what is kept of a level that no last year tells from the season
 _SEASON_KEPT = 0.75  # a season does not come back whole

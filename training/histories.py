@@ -6,6 +6,7 @@ import pandas as pd
 
 from features.build import build, order_span
 from features.errors import TooLittleHistory
+from features.sql import usable
 from features.warehouse import Warehouse
 from training.baselines import MBGNBD, fit_mbg_nbd
 from training.clock import EVEN, SPAN_DAYS, Clock, Spans, spans_before
@@ -72,14 +73,13 @@ def _repeat_orders(
     warehouse: Warehouse, starts: Sequence[pd.Timestamp], known_by: pd.Timestamp
 ) -> dict[pd.Timestamp, int]:
     """Return how many orders that were not their customer's first fall into each span."""
-    at, wanted = f"TIMESTAMP '{known_by}'", pd.DataFrame({"start": pd.Series(starts, dtype="datetime64[us]")})
+    wanted = pd.DataFrame({"start": pd.Series(starts, dtype="datetime64[us]")})
     with warehouse.connect() as connection:
         connection.register("wanted", wanted)
         found = connection.sql(f"""
             WITH orders AS (
                 SELECT source, customer_id, order_id, min(paid_at) AS ordered_at FROM order_lines
-                WHERE kind = 'sale' AND customer_id IS NOT NULL AND paid_at < {at} AND known_at <= {at}
-                    AND (superseded_at IS NULL OR superseded_at > {at}) GROUP BY ALL),
+                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable(known_by)} GROUP BY ALL),
             repeats AS (
                 SELECT ordered_at FROM orders
                 QUALIFY row_number() OVER (PARTITION BY source, customer_id ORDER BY ordered_at) > 1)

@@ -39,14 +39,19 @@ class Present:
 
     Attributes
     ----------
-    x
-        Features, n x features.
+    frame
+        Features at the as-of, n rows.
     ahead
         The baseline's log odds with the clock as it is forecast; length n.
     """
 
-    x: Floats
+    frame: pd.DataFrame
     ahead: Floats
+
+    @property
+    def x(self) -> Floats:
+        """Features in the model's order, n x features."""
+        return matrix(self.frame, current_contract().names)
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,8 @@ def prepare(warehouse: Warehouse, as_of: pd.Timestamp, target: Target = CHURN_90
         level[here] = logit((y.sum() + _PSEUDO * panel.y.mean()) / (len(y) + _PSEUDO))
     frame = build(warehouse, [as_of], population=target.population)
     shift = clocks[as_of].shift(target.horizon_days)
-    names = current_contract().names
-    present = Present(
-        matrix(frame, names), baseline_logit(baselines[as_of], frame, target.horizon_days, shift)
-    )
-    x = matrix(panel.frame, names)
+    present = Present(frame, baseline_logit(baselines[as_of], frame, target.horizon_days, shift))
+    x = matrix(panel.frame, current_contract().names)
     return Prepared(panel, x, start, ahead, level, baselines, clocks, present, too_little_for_trees(panel))
 
 

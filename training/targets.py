@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.sql import link, one_id, product_key, usable
 from features.warehouse import Warehouse
 from training.replenishment.counts import first_purchases, home_stores, read_lines, weekly
-from training.replenishment.purchases import known_by as known_by_sql
 
 __all__ = [
     "CHURN_90D",
@@ -102,11 +102,18 @@ def next_orders(
         How far ahead to look: an order later than that is as good as none.
     """
     days = _days_to_order(warehouse, rows, within_days, known_by)
+    return NextOrders(days, _exposure_days(warehouse, rows, within_days, known_by))
+
+
+def _exposure_days(
+    warehouse: Warehouse, rows: pd.DataFrame, within_days: int, known_by: pd.Timestamp | None
+) -> NDArray[np.float64]:
+    """Return days from each row's cutoff to the last instant of which everything is known, ``within_days`` at most."""
     exposure = np.full(len(rows), float(within_days))
-    if known_by is not None:
-        known = pd.Timestamp(known_by) - warehouse.largest_lag(known_by) - rows["cutoff"]
-        exposure = np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D"))
-    return NextOrders(days, exposure)
+    if known_by is None:
+        return exposure
+    known = pd.Timestamp(known_by) - warehouse.largest_lag(known_by) - rows["cutoff"]
+    return np.asarray(np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D")))
 
 
 def _days_to_order(
@@ -124,24 +131,18 @@ def _first_orders(
     warehouse: Warehouse, cutoffs: Sequence[pd.Timestamp], within_days: int, known_by: pd.Timestamp | None
 ) -> pd.DataFrame:
     """Return who (OneID as known at the cutoff) orders within these days of which cutoff, and when first."""
-    usable = "superseded_at IS NULL"
-    if known_by is not None:
-        at = f"TIMESTAMP '{known_by}'"
-        usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
     wanted = pd.DataFrame({"cutoff": pd.Series(cutoffs, dtype="datetime64[us]")})
     with warehouse.connect() as connection:
         connection.register("wanted", wanted)
         frame: pd.DataFrame = connection.sql(f"""
             WITH orders AS (
                 SELECT source, customer_id, order_id, min(paid_at) AS ordered_at FROM order_lines
-                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable} GROUP BY ALL)
-            SELECT coalesce(l.one_id, CASE WHEN o.source = 'main' THEN o.customer_id
-                                      ELSE o.source || ':' || o.customer_id END) AS customer_id,
+                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable(known_by)} GROUP BY ALL)
+            SELECT {one_id("o")} AS customer_id,
                    w.cutoff, min(o.ordered_at) AS ordered_at
             FROM orders o
             JOIN wanted w ON o.ordered_at >= w.cutoff AND o.ordered_at < w.cutoff + INTERVAL {within_days} DAYS
-            LEFT JOIN links l ON l.source = o.source AND l.customer_id = o.customer_id AND l.known_at <= w.cutoff
-                             AND (l.superseded_at IS NULL OR l.superseded_at > w.cutoff)
+            {link("o", "w.cutoff")}
             GROUP BY ALL
         """).df()
     return frame.astype({"cutoff": "datetime64[us]", "ordered_at": "datetime64[us]"})
@@ -216,28 +217,22 @@ def _spent(
     warehouse: Warehouse, cutoffs: Sequence[pd.Timestamp], within_days: int, known_by: pd.Timestamp | None
 ) -> pd.DataFrame:
     """Return orders, spend and refunds of who (OneID as known at the cutoff) had any within these days of which cutoff."""
-    usable = "superseded_at IS NULL"
-    if known_by is not None:
-        at = f"TIMESTAMP '{known_by}'"
-        usable = f"paid_at < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})"
     wanted = pd.DataFrame({"cutoff": pd.Series(cutoffs, dtype="datetime64[us]")})
     with warehouse.connect() as connection:
         connection.register("wanted", wanted)
         frame: pd.DataFrame = connection.sql(f"""
-            WITH usable AS (SELECT * FROM order_lines WHERE customer_id IS NOT NULL AND {usable}),
+            WITH usable AS (SELECT * FROM order_lines WHERE customer_id IS NOT NULL AND {usable(known_by)}),
             facts AS (
                 SELECT source, customer_id, min(paid_at) AS at, 1 AS orders, sum(net_amount) AS spend, 0 AS refunds
                 FROM usable WHERE kind = 'sale' GROUP BY source, customer_id, order_id
                 UNION ALL
                 SELECT source, customer_id, paid_at, 0, 0, net_amount FROM usable WHERE kind = 'return')
-            SELECT coalesce(l.one_id, CASE WHEN f.source = 'main' THEN f.customer_id
-                                      ELSE f.source || ':' || f.customer_id END) AS customer_id,
+            SELECT {one_id("f")} AS customer_id,
                    w.cutoff, sum(f.orders) AS orders, CAST(sum(f.spend) AS DOUBLE) AS spend,
                    CAST(sum(f.refunds) AS DOUBLE) AS refunds
             FROM facts f
             JOIN wanted w ON f.at >= w.cutoff AND f.at < w.cutoff + INTERVAL {within_days} DAYS
-            LEFT JOIN links l ON l.source = f.source AND l.customer_id = f.customer_id AND l.known_at <= w.cutoff
-                             AND (l.superseded_at IS NULL OR l.superseded_at > w.cutoff)
+            {link("f", "w.cutoff")}
             GROUP BY ALL
         """).df()
     return frame.astype({"cutoff": "datetime64[us]"})
@@ -261,11 +256,7 @@ def next_purchases(
     A line counts at the time of its order. What is bought and brought back later was bought.
     """
     days = _days_to_purchase(warehouse, rows, (0, within_days), known_by)
-    exposure = np.full(len(rows), float(within_days))
-    if known_by is not None:
-        known = pd.Timestamp(known_by) - warehouse.largest_lag(known_by) - rows["cutoff"]
-        exposure = np.minimum(exposure, known.to_numpy() / np.timedelta64(1, "D"))
-    return NextOrders(days, exposure)
+    return NextOrders(days, _exposure_days(warehouse, rows, within_days, known_by))
 
 
 def bought_between(warehouse: Warehouse, rows: pd.DataFrame, days: tuple[int, int]) -> NDArray[np.bool_]:
@@ -284,11 +275,10 @@ def _days_to_purchase(
 ) -> NDArray[np.float64]:
     """Return days from each row's cutoff to the first purchase of its item in the span, NaN without one."""
     days = np.full(len(rows), np.nan)
-    usable = "superseded_at IS NULL" if by is None else known_by_sql(by)
     for cutoff in rows["cutoff"].drop_duplicates():
         here = np.flatnonzero(rows["cutoff"] == cutoff)
         low, high = (cutoff + pd.Timedelta(days=edge) for edge in span_days)
-        first = first_purchases(warehouse, cutoff, (low, high), usable, rows.iloc[here])
+        first = first_purchases(warehouse, cutoff, (low, high), usable(by), rows.iloc[here])
         days[here] = (first - cutoff.to_datetime64()) / np.timedelta64(1, "D")
     return days
 
@@ -299,8 +289,7 @@ def demand(warehouse: Warehouse, cutoff: pd.Timestamp, weeks: int) -> pd.DataFra
     Customers, categories and stores are as known at the cutoff, purchases as known today; counted as
     ``training.replenishment.counts.weekly`` counts.
     """
-    usable = "superseded_at IS NULL"
-    return weekly(read_lines(warehouse, cutoff, usable), cutoff, weeks, home_stores(warehouse, cutoff))
+    return weekly(read_lines(warehouse, cutoff, usable(None)), cutoff, weeks, home_stores(warehouse, cutoff))
 
 
 # ------------------------------------------------------------------------------------------------- next product
@@ -321,21 +310,17 @@ def products_bought(
     Customers are OneIDs as known at the cutoff, products ``source|id`` beyond the source ``main``. A line counts at the time
     of its order; what is brought back later was bought.
     """
-    usable = "superseded_at IS NULL" if known_by is None else known_by_sql(known_by)
     with warehouse.connect() as connection:
         frame: pd.DataFrame = connection.sql(f"""
             WITH bought AS (
                 SELECT source, customer_id, product_id,
                        min(paid_at) OVER (PARTITION BY source, customer_id, order_id) AS ordered_at
-                FROM order_lines WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable})
+                FROM order_lines WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable(known_by)})
             SELECT DISTINCT
-                coalesce(l.one_id, CASE WHEN b.source = 'main' THEN b.customer_id
-                                   ELSE b.source || ':' || b.customer_id END) AS customer_id,
-                CASE WHEN b.source = 'main' THEN b.product_id ELSE b.source || '|' || b.product_id END AS product_id
+                {one_id("b")} AS customer_id,
+                {product_key("b")} AS product_id
             FROM bought b
-            LEFT JOIN links l ON l.source = b.source AND l.customer_id = b.customer_id
-                             AND l.known_at <= TIMESTAMP '{cutoff}'
-                             AND (l.superseded_at IS NULL OR l.superseded_at > TIMESTAMP '{cutoff}')
+            {link("b", f"TIMESTAMP '{cutoff}'")}
             WHERE ordered_at >= TIMESTAMP '{cutoff}'
               AND ordered_at < TIMESTAMP '{cutoff + pd.Timedelta(days=within_days)}'
             ORDER BY ALL
@@ -386,7 +371,6 @@ def responses(
     -----
     An order counts whole, at the earliest line of it: one that began before the exposure is no answer to it.
     """
-    usable = "superseded_at IS NULL" if known_by is None else known_by_sql(known_by)
     wanted = rows[["customer_id", "cutoff", "at"]].astype({"customer_id": "str"})
     wanted = wanted.assign(row=np.arange(len(rows)), until=rows["at"] + pd.Timedelta(days=horizon_days))
     with warehouse.connect() as connection:
@@ -394,17 +378,15 @@ def responses(
         found = connection.sql(f"""
             WITH orders AS (
                 SELECT source, customer_id, min(paid_at) AS ordered_at, sum(net_amount) AS spend FROM order_lines
-                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable} GROUP BY source, customer_id, order_id),
+                WHERE kind = 'sale' AND customer_id IS NOT NULL AND {usable(known_by)} GROUP BY source, customer_id, order_id),
             near AS (
                 SELECT o.*, c.cutoff FROM orders o
                 JOIN (SELECT DISTINCT cutoff FROM wanted) c
                   ON o.ordered_at >= c.cutoff AND o.ordered_at < c.cutoff + INTERVAL {horizon_days + 1} DAYS),
             named AS (
-                SELECT coalesce(l.one_id, CASE WHEN n.source = 'main' THEN n.customer_id
-                                          ELSE n.source || ':' || n.customer_id END) AS customer_id,
+                SELECT {one_id("n")} AS customer_id,
                        n.cutoff, n.ordered_at, n.spend
-                FROM near n LEFT JOIN links l ON l.source = n.source AND l.customer_id = n.customer_id
-                    AND l.known_at <= n.cutoff AND (l.superseded_at IS NULL OR l.superseded_at > n.cutoff))
+                FROM near n {link("n", "n.cutoff")})
             SELECT w.row, count(*) AS orders, CAST(sum(n.spend) AS DOUBLE) AS spend
             FROM wanted w JOIN named n ON n.customer_id = w.customer_id AND n.cutoff = w.cutoff
                 AND n.ordered_at >= w."at" AND n.ordered_at < w.until

@@ -20,8 +20,9 @@ from features.build import build
 from features.contract import current_contract
 from features.warehouse import Warehouse
 from training.baselines import MBGNBD
+from training.boosting import fit_boosted
 from training.card import TimingCard
-from training.churn import Forward, fit_boosted
+from training.churn import Forward
 from training.clock import Clock, realised_speed
 from training.components import (
     PERIOD_COLUMNS,

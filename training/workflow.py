@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.build import build, order_span
+from features.build import order_span
 from features.errors import ContractError, InputError, ModelError, TooLittleHistory
 from features.warehouse import Warehouse
 from training.calibration import PlattCalibration, expit
@@ -227,8 +227,7 @@ def backtest_origin(
 
 def outcome(warehouse: Warehouse, fitted: Fitted) -> Outcome:
     """Score the population of the instant that models were trained as of, and look at what happened in the horizon after it."""
-    models, origin = fitted.models, fitted.prepared.panel.as_of
-    frame = build(warehouse, [origin], population=CHURN_90D.population)
+    models, frame = fitted.models, fitted.prepared.present.frame
     y = labels(warehouse, frame, CHURN_90D)
     p, hazard = curves(models, frame, threads=0)
     baseline = expit(baseline_logit(models.churn.card.baseline, frame, CHURN_90D.horizon_days))
@@ -240,7 +239,7 @@ def outcome(warehouse: Warehouse, fitted: Fitted) -> Outcome:
         everybody=kaplan_meier(*at_risk(fitted.panel.orders)),
     )
     return Outcome(
-        origin,
+        fitted.prepared.panel.as_of,
         y,
         model=p,
         baseline=baseline,

@@ -21,7 +21,7 @@ import pandas as pd
 from page import page
 from variants import VARIANTS, Origin
 
-from features import Warehouse, build, ingest_source, ingest_tables, instant
+from features import Warehouse, ingest_source, ingest_tables, instant
 from features.sources.simulate import generate
 from training.evaluate import METRICS
 from training.intervals import paired_bootstrap
@@ -118,7 +118,7 @@ def judged(
     fitted = fit_models(warehouse, origin)
     found = outcome(warehouse, fitted)
     trained = time.perf_counter() - begun
-    frame = build(warehouse, [origin], population=fitted.prepared.panel.target.population)
+    frame = fitted.prepared.present.frame
     slope = fitted.forward.calibration.slope if fitted.forward is not None else 1.0
     at = Origin(fitted.prepared, fitted.models, frame, slope)
     p = {name: variant(at) for name, variant in VARIANTS.items()}

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.contract import current_contract
+from training.boosting import fit_boosted
 from training.calibration import PlattCalibration, apply, expit, logit
-from training.churn import MONOTONE, PARAMETERS, TREE_WEIGHT, fit_boosted, levelled
+from training.churn import MONOTONE, PARAMETERS, TREE_WEIGHT, levelled
 from training.clock import realised_speed
 from training.components import (
     baseline_logit,

@@ -97,6 +97,16 @@ def test_a_declared_lag_is_added_and_remembered(warehouse):
     assert warehouse.largest_lag() == 90 * SECOND
 
 
+def test_a_lag_counts_from_when_a_line_of_its_load_was_known(warehouse):
+    warehouse.load(sent(sale()), arrival(1))
+    warehouse.load(
+        sent(sale(order_id="later", paid_at=NOON + timedelta(days=2))), arrival(2, lag_us=90_000_000)
+    )
+    known = NOON + timedelta(days=2) + 90 * SECOND
+    assert warehouse.largest_lag(known) == 90 * SECOND
+    assert warehouse.largest_lag(known - timedelta(microseconds=1)) == timedelta(0)
+
+
 def test_a_live_row_is_known_when_it_is_received(warehouse):
     warehouse.load(sent(sale()), arrival(1, history=False))
     assert versions(warehouse, "known_at") == [(RECEIVED,)]

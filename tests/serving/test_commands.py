@@ -138,7 +138,9 @@ def test_train_tells_quality_gates_and_where_the_model_is(shop):
     )
     assert "forward predictions" in out
     assert out.count("passed") + out.count("NOT PASSED") >= 4
-    assert f"registered {shop.registered.name} version 1 (run {shop.registered.run_id})" in out
+    assert (
+        f"registered {shop.registered.name} version 1 (run {shop.registered.run_id}): champion (0 of " in out
+    )
     assert f"runs and models: sqlite:///{shop.warehouse.path.parent / 'mlflow.db'}" in out
     assert shop.registered.name == f"patron-{shop.warehouse.settings().warehouse_id}"
     assert card.as_of.startswith("2026-09-07")

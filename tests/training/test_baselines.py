@@ -17,10 +17,10 @@ from features.errors import InputError, TooLittleHistory
 from training.baselines import (
     MBGNBD,
     MINIMUM_CUSTOMERS,
-    _histories,
     _log_likelihood_and_gradient,
     expected_purchases,
     fit_mbg_nbd,
+    histories_of,
     log_likelihood,
     probability_alive,
     probability_no_purchase,
@@ -100,7 +100,7 @@ def test_agrees_with_integration_over_rate_and_dropout(model, history):
 
 @pytest.mark.parametrize("point", [(0.5, 6.0, 0.9, 1.6), (3.0, 0.2, 0.05, 12.0), (0.02, 40.0, 5.0, 0.1)])
 def test_gradient_agrees_with_finite_differences(point):
-    histories = _histories(*zip(*CASES, strict=True), weights=[3, 1, 2, 0.5, 1])
+    histories = histories_of(*zip(*CASES, strict=True), weights=[3, 1, 2, 0.5, 1])
     log_point = np.log(point)
     slow = optimize.approx_fprime(log_point, lambda at: _log_likelihood_and_gradient(at, histories)[0], 1e-7)
     assert_allclose(_log_likelihood_and_gradient(log_point, histories)[1], slow, rtol=1e-4, atol=1e-5)
@@ -155,7 +155,7 @@ def test_row_order_does_not_matter_and_a_weight_is_a_number_of_rows():
     shuffled = np.random.default_rng(0).permutation(np.repeat(np.arange(len(x)), times))
     weighted = fit_mbg_nbd(x, recency, age, weights=times)
     assert fit_mbg_nbd(x[shuffled], recency[shuffled], age[shuffled]) == weighted
-    assert len(_histories(x, recency, age, None).age) == len(set(zip(x, recency, age, strict=True)))
+    assert len(histories_of(x, recency, age, None).age) == len(set(zip(x, recency, age, strict=True)))
     assert weighted != fit_mbg_nbd(x, recency, age)
 
 

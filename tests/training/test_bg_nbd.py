@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import optimize, stats
 
 from features.errors import InputError, TooLittleHistory
-from training.baselines import _histories
+from training.baselines import histories_of
 from training.bg_nbd import (
     BGNBD,
     _log_likelihood_and_gradient,
@@ -74,7 +74,7 @@ def test_agrees_with_integration_over_rate_and_dropout(model, history):
 
 @pytest.mark.parametrize("point", [(0.5, 6.0, 0.9, 1.6), (3.0, 0.2, 0.05, 12.0), (0.02, 40.0, 5.0, 0.1)])
 def test_gradient_agrees_with_finite_differences(point):
-    histories = _histories(*zip(*CASES, strict=True), weights=[3, 1, 2, 0.5, 1])
+    histories = histories_of(*zip(*CASES, strict=True), weights=[3, 1, 2, 0.5, 1])
     at = np.log(point)
     slow = optimize.approx_fprime(at, lambda here: _log_likelihood_and_gradient(here, histories)[0], 1e-7)
     assert_allclose(_log_likelihood_and_gradient(at, histories)[1], slow, rtol=1e-4, atol=1e-5)

@@ -297,6 +297,12 @@ def test_too_few_customers_are_refused_with_what_is_needed(tmp_path):
         prepare(warehouse, pd.Timestamp("2024-12-31"))
 
 
+def test_a_shop_that_has_long_been_empty_is_refused(tmp_path):
+    warehouse = warehouse_of(tmp_path / "w.duckdb", tables_of(regulars(60)))
+    with pytest.raises(TooLittleHistory, match="somebody active in the 365d before"):
+        prepare(warehouse, pd.Timestamp("2029-12-31"))
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A shop of 200 customers: MBG/NBD and the clock are its model."""

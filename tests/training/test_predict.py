@@ -186,6 +186,7 @@ def test_blocks_change_no_bit(models, frame, monkeypatch):
 
 def test_predictions_agree_with_each_other(models, frame):
     found = predict(models, frame)
+    assert (found.value.predicted_number_of_orders >= 1 - found.churn_probability).all()
     n = len(frame)
     assert found.p_order.shape == (n, 5)
     assert_array_equal(found.p_order[:, -1], 1 - found.churn_probability)

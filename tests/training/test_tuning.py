@@ -54,6 +54,8 @@ def test_a_search_that_was_cut_off_goes_on_where_it_was(fewer, tmp_path):
     again = tune(fewer, 3, lambda *progress: told.append(progress[0]), journal=tmp_path / "tuning.log")
     assert told == [3]
     assert len(again.trials) == 3
+    # seeded alike it would try again what it has tried
+    assert len({tuple(tried.items()) for tried, _ in again.trials}) == 3
     # ... and other rows are another search
     other = replace(fewer, x=fewer.x + 1.0)
     assert len(tune(other, 1, journal=tmp_path / "tuning.log").trials) == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.sql import one_id, usable_at
 from features.warehouse import Warehouse
 from training.replenishment.purchases import ITEM_COLUMNS, purchase_query
 
@@ -54,11 +55,10 @@ def read_lines(warehouse: Warehouse, at: pd.Timestamp, usable: str) -> pd.DataFr
 
 def home_stores(warehouse: Warehouse, at: pd.Timestamp) -> pd.Series:
     """Return the home store of each customer (OneID) as known at an instant."""
-    then = f"known_at <= TIMESTAMP '{at}' AND (superseded_at IS NULL OR superseded_at > TIMESTAMP '{at}')"
+    then = usable_at(at)
     with warehouse.connect() as connection:
         found: pd.DataFrame = connection.sql(f"""
-            SELECT coalesce(l.one_id, CASE WHEN c.source = 'main' THEN c.customer_id
-                                      ELSE c.source || ':' || c.customer_id END) AS customer_id,
+            SELECT {one_id("c")} AS customer_id,
                    min(c.home_store_id) AS store_id
             FROM (SELECT * FROM customers WHERE {then} AND home_store_id IS NOT NULL) c
             LEFT JOIN (SELECT * FROM links WHERE {then}) l ON l.source = c.source AND l.customer_id = c.customer_id

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from scipy.stats import nbinom, poisson
 
 from features.errors import InputError
+from features.sql import usable
 from features.warehouse import Warehouse
 from training.replenishment.counts import CELL, home_stores, next_of_known, read_lines, stores_of, weekly
 from training.replenishment.due import OpenGaps, gaps_at, open_gaps
 from training.replenishment.fit import ReplenishmentModel
-from training.replenishment.purchases import known_by
 from training.replenishment.remaining import probability_over
 
 __all__ = ["DEMAND_COLUMNS", "ORIGINS", "STORE_PRIOR", "expected_demand", "season_of"]
@@ -93,7 +93,7 @@ def expected_demand(
             f"{warehouse.path}: no category repeats, so none has a demand: products need category_1"
         )
     homes = home_stores(warehouse, as_of)
-    every = read_lines(warehouse, as_of, known_by(as_of))
+    every = read_lines(warehouse, as_of, usable(as_of))
     lines = _of_repeating(model, every)
     season = season_of(every, as_of, weeks)
     due_part = _due_cells(open_gaps(model, warehouse, as_of), stores_of(every, as_of, homes), season)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.sql import one_id, product_key, usable
 from features.warehouse import Warehouse
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "Gaps",
     "Purchases",
     "gaps",
-    "known_by",
     "purchase_query",
     "read_purchases",
 ]
@@ -95,18 +95,12 @@ class Gaps:
     number: Ints
 
 
-def known_by(at: pd.Timestamp) -> str:
-    """SQL: the version of an order line is what was known of it at an instant."""
-    instant = f"TIMESTAMP '{at}'"
-    return f"paid_at < {instant} AND known_at <= {instant} AND (superseded_at IS NULL OR superseded_at > {instant})"
-
-
-def purchase_query(usable: str, at: str, *, anonymous: bool = False) -> str:
+def purchase_query(lines: str, at: str, *, anonymous: bool = False) -> str:
     """SQL for sale lines beside OneID and item, less what came back; a row per order and product.
 
     Parameters
     ----------
-    usable
+    lines
         SQL condition on a version of an order line.
     at
         SQL of the instant as of which products and links are seen.
@@ -119,16 +113,15 @@ def purchase_query(usable: str, at: str, *, anonymous: bool = False) -> str:
         WITH sold AS (
             SELECT source, order_id, customer_id, product_id, min(paid_at) AS paid_at, max(store_id) AS store_id,
                    sum(quantity) AS quantity
-            FROM order_lines WHERE kind = 'sale' AND {who} AND {usable} GROUP BY ALL),
+            FROM order_lines WHERE kind = 'sale' AND {who} AND {lines} GROUP BY ALL),
         timed AS (
             SELECT * REPLACE (min(paid_at) OVER (PARTITION BY source, customer_id, order_id) AS paid_at) FROM sold),
         back AS (
             SELECT source, original_order_id AS order_id, product_id, sum(quantity) AS quantity FROM order_lines
-            WHERE kind = 'return' AND original_order_id IS NOT NULL AND {usable} GROUP BY ALL)
-        SELECT coalesce(l.one_id, CASE WHEN s.source = 'main' THEN s.customer_id
-                                  ELSE s.source || ':' || s.customer_id END) AS customer_id,
+            WHERE kind = 'return' AND original_order_id IS NOT NULL AND {lines} GROUP BY ALL)
+        SELECT {one_id("s")} AS customer_id,
                s.paid_at AS bought_at, s.store_id, s.source, s.order_id, p.category_1, p.category_2, p.replenishable,
-               CASE WHEN s.source = 'main' THEN s.product_id ELSE s.source || '|' || s.product_id END AS product_id,
+               {product_key("s")} AS product_id,
                CAST(s.quantity - coalesce(b.quantity, 0) AS DOUBLE) * coalesce(p.pack_size, 1) AS units
         FROM timed s
         LEFT JOIN back b USING (source, order_id, product_id)
@@ -151,7 +144,7 @@ def read_purchases(
     """
     zone = warehouse.settings().timezone
     with warehouse.connect() as connection:
-        sold = purchase_query(known_by(as_of), f"TIMESTAMP '{as_of}'")
+        sold = purchase_query(usable(as_of), f"TIMESTAMP '{as_of}'")
         query = f"SELECT * FROM ({sold})"
         if customers is not None:
             connection.register("wanted", pd.DataFrame({"customer_id": pd.Series(customers, dtype="str")}))

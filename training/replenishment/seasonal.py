@@ -22,9 +22,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import TooLittleHistory
+from features.sql import usable
 from features.warehouse import Warehouse
 from training.replenishment.counts import read_lines
-from training.replenishment.purchases import known_by
 
 __all__ = [
     "LEAD_DAYS",
@@ -87,7 +87,7 @@ def seasonal_need(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     TooLittleHistory
         The purchases do not reach back over last year's window.
     """
-    lines = read_lines(warehouse, as_of, known_by(as_of))
+    lines = read_lines(warehouse, as_of, usable(as_of))
     first = lines["bought_at"].min()
     if not first < as_of - pd.Timedelta(days=YEAR_DAYS):
         raise TooLittleHistory(

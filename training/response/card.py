@@ -142,14 +142,8 @@ class ResponseCard:
     def from_json(cls, text: str) -> "ResponseCard":
         """Read what ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
-        contract = data.pop("contract")
         return cls(
-            contract=Contract(
-                names=tuple(contract["names"]),
-                types=tuple(contract["types"]),
-                definitions=tuple(contract["definitions"]),
-                digest=contract["digest"],
-            ),
+            contract=Contract.of(data.pop("contract")),
             arms=tuple(_arm(one) for one in data.pop("arms")),
             **data,
         )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.build import build, order_span
 from features.contract import current_contract
 from features.errors import InputError, TooLittleHistory
+from features.sql import link, one_id, usable_at
 from features.warehouse import Warehouse
 from training.components import matrix
 from training.response.arm_log import Log, make_log
@@ -128,18 +129,15 @@ def build_response_panel(
 
 def _read(warehouse: Warehouse, as_of: pd.Timestamp) -> pd.DataFrame:
     """Exposures before the as-of, as they were known at it; customers by their OneID at the start of the day."""
-    at = f"TIMESTAMP '{as_of}'"
     with warehouse.connect() as connection:
         frame: pd.DataFrame = connection.sql(f"""
-            SELECT coalesce(l.one_id, CASE WHEN e.source = 'main' THEN e.customer_id
-                                      ELSE e.source || ':' || e.customer_id END) AS customer_id,
+            SELECT {one_id("e")} AS customer_id,
                    CASE WHEN e.source = 'main' THEN e.experiment_id ELSE e.source || ':' || e.experiment_id END
                        AS experiment_id,
                    e.arm, e.propensity, e."at", e.cutoff
             FROM (SELECT *, date_trunc('day', "at") AS cutoff FROM exposures
-                  WHERE "at" < {at} AND known_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})) e
-            LEFT JOIN links l ON l.source = e.source AND l.customer_id = e.customer_id AND l.known_at <= e.cutoff
-                             AND (l.superseded_at IS NULL OR l.superseded_at > e.cutoff)
+                  WHERE "at" < TIMESTAMP '{as_of}' AND {usable_at(as_of)}) e
+            {link("e", "e.cutoff")}
             ORDER BY e."at", customer_id, experiment_id, e.arm
         """).df()
     return frame.astype({"at": "datetime64[us]", "cutoff": "datetime64[us]", "arm": object})

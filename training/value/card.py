@@ -161,14 +161,9 @@ class ValueCard:
     def from_json(cls, text: str) -> "ValueCard":
         """Read what ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
-        contract, season = data.pop("contract"), data.pop("season")
+        season = data.pop("season")
         return cls(
-            contract=Contract(
-                names=tuple(contract["names"]),
-                types=tuple(contract["types"]),
-                definitions=tuple(contract["definitions"]),
-                digest=contract["digest"],
-            ),
+            contract=Contract.of(data.pop("contract")),
             baseline=MBGNBD(**data.pop("baseline")),
             spend=GammaGamma(**data.pop("spend")),
             season=Season(season["now"], season["then"], tuple(season["after"])),

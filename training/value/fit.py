@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.contract import current_contract
+from training.boosting import fit_boosted
 from training.components import raw_scores
 from training.value.card import ValueCard
 from training.value.forward import ForwardSpend, forward_figures, horizon_card
@@ -49,7 +50,6 @@ FOLDS = (6, 3)
 """Cutoffs that are predicted forward, one number a horizon."""
 
 _SPEND_QUANTILE = 0.995
-_MANY_VALUES = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,21 +147,9 @@ def _known(value: PreparedValue, known_by: pd.Timestamp) -> NDArray[np.int64]:
 
 def _grow(x: Floats, spent: Floats, start: Floats, parameters: Mapping[str, float | int]) -> lgb.Booster:
     """Fit trees on top of given log spends."""
-    own = {name: v for name, v in parameters.items() if name not in ("num_boost_round", "min_share_in_leaf")}
     unit = max(float(spent.mean()), 1e-9)  # LightGBM's least sums of hessians are made for numbers about 1
-    settings = {
-        "objective": "tweedie",
-        "min_data_in_leaf": max(20, round(float(parameters["min_share_in_leaf"]) * len(spent))),
-        "bagging_freq": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1 if x.size < _MANY_VALUES else 0,
-        "verbose": -1,
-        **own,
-    }
-    names = list(current_contract().names)
-    data = lgb.Dataset(x, spent / unit, init_score=start - np.log(unit), feature_name=names)
-    return lgb.train(settings, data, num_boost_round=int(parameters["num_boost_round"]))
+    names = current_contract().names
+    return fit_boosted(x, spent / unit, start - np.log(unit), parameters, names, objective="tweedie")
 
 
 def _folds(

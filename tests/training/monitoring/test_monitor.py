@@ -94,6 +94,15 @@ def test_a_horizon_that_is_not_over_is_not_judged(shop, past, end):
     assert just[0][0].churn_share == hold_against(shop, past[-1:], end)[0][0].churn_share
 
 
+def test_a_horizon_after_the_last_order_is_not_judged(shop, past, end):
+    """Later on nothing was loaded any more: who has no order then may well have placed one."""
+    late = replace(past[0], as_of=end - 30 * DAY)
+    matured, (one,) = hold_against(shop, [late], end + 200 * DAY)
+    assert matured == []
+    assert one.why.startswith("orders end at ")
+    assert str(end + 60 * DAY) in one.why
+
+
 def test_too_few_are_not_judged(shop, past, end):
     few = replace(
         past[0], customer_id=past[0].customer_id[:15], churn_probability=past[0].churn_probability[:15]
@@ -146,6 +155,21 @@ def _spoilt(files, folder, change):
         (lambda frame: frame.drop(columns=["status", "as_of"]), "columns as_of, status are missing"),
         (lambda frame: pd.concat([frame, frame]), "has two scores as of"),
         (lambda frame: frame.assign(churn_probability=1.5), r"not within \[0, 1\]"),
+        (
+            lambda frame: frame.assign(churn_probability="high"),
+            "churn_probability must be there once and hold a number",
+        ),
+        (
+            lambda frame: frame.assign(as_of="yesterday"),
+            "as_of must be there once and hold a time without zone",
+        ),
+        (lambda frame: frame.assign(as_of=20240601), "as_of must be there once and hold a time"),
+        (
+            lambda frame: frame.assign(horizon_days=90.9),
+            "horizon_days must be there once and hold whole days",
+        ),
+        (lambda frame: frame.assign(horizon_days=0), "horizon_days must be above 0, got 0"),
+        (lambda frame: frame.assign(as_of=frame["as_of"].where(frame.index % 2 == 0)), "as_of is null in "),
     ],
 )
 def test_other_files_are_refused(files, tmp_path, change, why):

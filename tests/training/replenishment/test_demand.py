@@ -9,6 +9,7 @@ from scipy.stats import poisson
 
 from features.errors import InputError
 from features.load import Arrival
+from features.sql import usable
 from features.warehouse import Warehouse
 from tests.features.worlds import at, customer, line, link, product, tables_of, warehouse_of
 from training import targets
@@ -16,7 +17,6 @@ from training.replenishment.counts import home_stores, next_of_known, read_lines
 from training.replenishment.demand import DEMAND_COLUMNS, expected_demand, season_of
 from training.replenishment.due import open_gaps
 from training.replenishment.fit import fit_replenishment
-from training.replenishment.purchases import known_by
 from training.replenishment.remaining import probability_over
 
 AS_OF = pd.Timestamp("2024-07-01")
@@ -54,7 +54,7 @@ def test_demand_by_hand(tmp_path):
 def test_a_store_is_the_last_one_bought_in_and_else_the_home_store_as_known_then(tmp_path):
     joined = link("cat", "one", known_at=at("2024-06-30"))
     shop = warehouse_of(tmp_path / "w.duckdb", tables_of([*ROWS, joined]))
-    lines = read_lines(shop, AS_OF, known_by(AS_OF))
+    lines = read_lines(shop, AS_OF, usable(AS_OF))
     assert stores_of(lines, AS_OF, home_stores(shop, AS_OF)).to_dict() == {"ann": "s9", "one": "s3"}
     assert weekly(lines, AS_OF, 2, home_stores(shop, AS_OF)).empty  # nothing at or after the as-of is read
 
@@ -70,7 +70,7 @@ def test_due_dates_tell_of_the_next_purchase_of_who_had_bought_before(tmp_path):
 
 def test_the_due_part_follows_the_season_where_the_history_tells_it(shop, end):
     found = expected_demand(model := fit_replenishment(shop, end), shop, end, 4)
-    season = season_of(read_lines(shop, end, known_by(end)), end, 4)
+    season = season_of(read_lines(shop, end, usable(end)), end, 4)
     assert (np.abs(season - 1.0) > 0.05).any()
     gap = open_gaps(model, shop, end)
     within = probability_over(gap.gap, gap.elapsed_days, np.arange(7.0, 29.0, 7.0))[gap.rows["repeats"]].sum(

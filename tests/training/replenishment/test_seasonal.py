@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from features.errors import TooLittleHistory
+from features.sql import usable
 from tests.features.worlds import at, line, product, tables_of, warehouse_of
 from training.replenishment.counts import read_lines
-from training.replenishment.purchases import known_by
 from training.replenishment.seasonal import (
     LEAD_DAYS,
     PRIOR,
@@ -91,7 +91,7 @@ def test_shares_by_hand(need):
 
 
 def test_a_category_bought_all_the_year_is_not_seasonal(beach):
-    lines = read_lines(beach, AS_OF, known_by(AS_OF))
+    lines = read_lines(beach, AS_OF, usable(AS_OF))
     assert seasonal_categories(lines, AS_OF) == [("skincare", "sunscreen")]
     assert seasonal_categories(lines, AS_OF + pd.Timedelta(days=150)) == []  # its window is November
     few = lines[(lines["category_2"] != "sunscreen") | (lines["customer_id"] < "c020")]
@@ -108,7 +108,7 @@ def test_the_edges_of_the_window(tmp_path):
     shop = warehouse_of(tmp_path / "w.duckdb", tables_of([*rows, *out, order("old", "2022-01-01", "rice")]))
     found = seasonal_need(shop, AS_OF).set_index("customer_id")["seasons_bought"]
     assert found.loc[["in0", "at0"]].tolist() == [0, 0]  # it was their first order: no season of theirs
-    lines = read_lines(shop, AS_OF, known_by(AS_OF))
+    lines = read_lines(shop, AS_OF, usable(AS_OF))
     assert seasonal_categories(lines, AS_OF) == [("skincare", "sunscreen")]
     assert (
         seasonal_categories(lines[lines["customer_id"] != "in0"], AS_OF) == []

@@ -158,12 +158,36 @@ def test_a_year_is_no_less_than_its_first_90_days(value_model, predictions, fram
     )
 
 
+def test_a_later_cutoff_is_predicted_in_its_own_season(value_model, frame):
+    """Half a year on, other weeks lie ahead; each customer may have a cutoff of its own."""
+    season = value_model.card.season
+    now, later = (predict_value(value_model, frame, ahead_days=days) for days in (0.0, 182.0))
+    moved = np.exp(season.shift(90, 182.0) - season.shift(90))
+    assert abs(moved - 1.0) > 0.02
+    assert_allclose(later.predicted_clv_90d, now.predicted_clv_90d * moved, rtol=1e-9)
+    both = predict_value(value_model, frame.head(2), ahead_days=np.array([0.0, 182.0]))
+    assert_allclose(
+        both.predicted_clv_90d, [now.predicted_clv_90d[0], later.predicted_clv_90d[1]], rtol=1e-12
+    )
+
+
+def test_the_band_holds_the_expectation(predictions):
+    assert (predictions.predicted_clv_high >= predictions.predicted_clv).all()
+    assert (predictions.predicted_clv_low <= predictions.predicted_clv).all()
+
+
 def test_level_by_hand():
     # two years' folds: spent 20 of 10 predicted, 10 of 10; with one fold of no error beside them a third of log 2; 90 days: none
     year = made([20.0, 10.0], [10.0, 10.0], [1.0, 2.0], fold=[0, 1])
     near = replace(year, horizon_days=90)
     assert horizon_card((near, year), 1, 365).log_level == pytest.approx(np.log(2.0) / 3)
     assert horizon_card((near, year), 0, 90).log_level == 0.0
+    # a fold that is off by a factor of seventy counts as one that is off by two
+    wild = made([700.0, 10.0], [10.0, 10.0], [1.0, 2.0], fold=[0, 1])
+    assert horizon_card((near, wild), 1, 365).log_level == pytest.approx(np.log(2.0) / 3)
+    assert horizon_card((near, replace(wild, spent=wild.spent / 1e4)), 1, 365).log_level == pytest.approx(
+        2 * np.log(0.5) / 3
+    )
     alone = horizon_card((near, None), 1, 365)
     assert (alone.log_level, alone.band.measured) == (0.0, "2 forward predictions of 90 days")
 

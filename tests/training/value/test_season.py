@@ -27,6 +27,16 @@ def test_shift_by_hand():
     assert Season(0.0, 0.0, after).shift(365) == pytest.approx(year)
 
 
+def test_a_later_horizon_is_told_from_where_it_begins():
+    assert Season(now=0.4).shift(1, 84) == pytest.approx(0.2 * np.exp(-84.5 / 84))
+    after = tuple(np.arange(13) / 10)
+    season = Season(0.3, 0.3, after)
+    assert season.shift(28, 28) == pytest.approx(0.1)
+    assert season.shift(28, 365) == pytest.approx(0.0)  # the same weeks again
+    several = season.shift(28, np.array([28.9, 0.0]))
+    assert several.tolist() == pytest.approx([0.1, 0.0])
+
+
 def test_pace_by_hand():
     assert log_pace(30, 10.0) == pytest.approx(np.log(2.0))  # ten of each: 40 / 20
     assert log_pace(0, 0.0) == 0.0
