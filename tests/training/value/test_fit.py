@@ -171,9 +171,15 @@ def test_a_later_cutoff_is_predicted_in_its_own_season(value_model, frame):
     )
 
 
-def test_the_band_holds_the_expectation(predictions):
-    assert (predictions.predicted_clv_high >= predictions.predicted_clv).all()
-    assert (predictions.predicted_clv_low <= predictions.predicted_clv).all()
+def test_the_band_holds_the_expectation(value_model, predictions, frame):
+    """Though nine in ten may spend less than the mean: of few who spend much."""
+    near, year = value_model.card.horizons
+    low = replace(year, band=Band((0.0, 2.0), (0.0, 0.0), (0.5, 0.5), "nine in ten spend half the mean"))
+    found = predict_value(replace(value_model, card=replace(value_model.card, horizons=(near, low))), frame)
+    assert_array_equal(found.predicted_clv_high, found.predicted_clv)
+    for one in (found, predictions):
+        assert (one.predicted_clv_low <= one.predicted_clv).all()
+        assert (one.predicted_clv <= one.predicted_clv_high).all()
 
 
 def test_level_by_hand():
